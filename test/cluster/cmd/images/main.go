@@ -1,0 +1,7 @@
+package main
+
+import (
+	_ "github.com/klauspost/compress/zstd"
+)
+
+func main() {}

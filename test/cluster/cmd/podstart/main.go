@@ -1,0 +1,8 @@
+package main
+
+import (
+	_ "k8s.io/client-go/kubernetes"
+	_ "k8s.io/client-go/tools/clientcmd"
+)
+
+func main() {}
