@@ -1,8 +1,0 @@
-package main
-
-import (
-	_ "k8s.io/client-go/kubernetes"
-	_ "k8s.io/client-go/tools/clientcmd"
-)
-
-func main() {}
