@@ -3,6 +3,7 @@
 // Owner: main / node_agent. Post may be called from any thread; everything else on the loop.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <functional>
@@ -27,10 +28,12 @@ class Loop {
   void Post(std::function<void()> fn);
   /// True on the loop's thread (and before Run, when no thread owns it yet).
   bool OnLoop() const;
+  /// True while some thread is inside Run. Any thread.
+  bool running() const;
 
  private:
   boost::asio::io_context context_{1};
-  std::thread::id thread_;
+  std::atomic<std::thread::id> thread_{};
 };
 
 }  // namespace burstlet::kube
