@@ -20,6 +20,7 @@ def test_serves(env):
 
 
 def test_node_may_touch_only_its_own(env):
+    env.cluster()
     env.driver("node-kubeconfig", env.cluster_dir, "a", "--ip", env.ip)
     mine = f"{env.cluster_dir}/nodes/a/kubeconfig"
     env.kubectl_as(mine, "create", "-f", "-", stdin=json.dumps(
@@ -36,6 +37,7 @@ def test_node_may_touch_only_its_own(env):
 
 
 def test_bootstrap_token_gets_a_certificate(env):
+    env.cluster()
     path = env.driver("bootstrap-kubeconfig", env.cluster_dir).strip()
     assert "system:bootstrappers" in env.kubectl_as(path, "auth", "whoami", "-o", "json")
     key, request = f"{env.dir}/csr.key", f"{env.dir}/csr.pem"
@@ -53,6 +55,7 @@ def test_bootstrap_token_gets_a_certificate(env):
 
 
 def test_api_server_goes_and_comes(env):
+    env.cluster()
     env.kubectl("create", "configmap", "kept", "--from-literal=a=b")
     env.control_plane("stop")
     try:
