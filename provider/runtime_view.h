@@ -33,6 +33,9 @@ struct ContainerInstance {
   std::string image_id;  // "docker.io/library/nginx@sha256:..."
   std::optional<kube::LinuxContainerUser> user;
   kube::ResourceRequirements resources;  // as applied
+  int stop_signal = 15;
+  /// False for runs in a sandbox that is gone: they count as history, an init container runs again.
+  bool in_current_sandbox = true;
 };
 
 /// Why a container does not run (yet).

@@ -1,0 +1,330 @@
+#include "provider/config.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <functional>
+#include <limits>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "kube/api/quantity.h"
+#include "metrics/status.h"
+#include "provider/yaml.h"
+
+namespace burstlet::provider {
+namespace {
+
+using Setter = std::function<absl::Status(const YamlNode&)>;
+using Fields = std::map<std::string, Setter>;
+
+absl::Status FieldError(const YamlNode& node, const std::string& what) {
+  return absl::InvalidArgumentError(absl::StrCat("line ", node.line, ": ", what));
+}
+
+/// Applies one setter a field; a field without one is an error that names it.
+absl::Status Apply(const YamlNode& node, const std::string& path, const Fields& fields) {
+  if (node.kind == YamlNode::Kind::kNull) return absl::OkStatus();
+  if (node.kind != YamlNode::Kind::kMap) return FieldError(node, absl::StrCat(path, ": expected a map"));
+  for (const auto& [key, value] : node.fields) {
+    const std::string name = path.empty() ? key : absl::StrCat(path, ".", key);
+    const auto setter = fields.find(key);
+    if (setter == fields.end()) return FieldError(value, absl::StrCat("unknown field \"", name, "\""));
+    if (value.kind == YamlNode::Kind::kNull) continue;
+    const absl::Status status = setter->second(value);
+    if (status.ok()) continue;
+    const std::string text(status.message());
+    // Nested maps have named themselves already.
+    return text.rfind("line ", 0) == 0 ? status : FieldError(value, absl::StrCat(name, ": ", text));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Wrong(const std::string& what) { return absl::InvalidArgumentError(what); }
+
+Setter Text(std::string& out) {
+  return [&out](const YamlNode& node) -> absl::Status {
+    if (node.kind == YamlNode::Kind::kSequence || node.kind == YamlNode::Kind::kMap) return Wrong("expected a string");
+    out = node.scalar;
+    return absl::OkStatus();
+  };
+}
+
+Setter Choice(std::string& out, std::set<std::string> allowed) {
+  return [&out, allowed = std::move(allowed)](const YamlNode& node) -> absl::Status {
+    if (!allowed.contains(node.scalar)) {
+      std::string list;
+      for (const std::string& item : allowed) absl::StrAppend(&list, list.empty() ? "" : ", ", item);
+      return Wrong(absl::StrCat("\"", node.scalar, "\" is none of ", list));
+    }
+    out = node.scalar;
+    return absl::OkStatus();
+  };
+}
+
+Setter Boolean(bool& out) {
+  return [&out](const YamlNode& node) -> absl::Status {
+    if (node.kind != YamlNode::Kind::kBool) return Wrong("expected true or false");
+    out = node.scalar == "true";
+    return absl::OkStatus();
+  };
+}
+
+template <typename Number>
+Setter Integer(Number& out, std::int64_t low, std::int64_t high) {
+  return [&out, low, high](const YamlNode& node) -> absl::Status {
+    std::int64_t value = 0;
+    if (node.kind != YamlNode::Kind::kInteger || !absl::SimpleAtoi(node.scalar, &value)) {
+      return Wrong("expected a whole number");
+    }
+    if (value < low || value > high) return Wrong(absl::StrCat(value, " is not within ", low, " to ", high));
+    out = static_cast<Number>(value);
+    return absl::OkStatus();
+  };
+}
+
+/// metav1.Duration: "10s", "1m30s", "500ms".
+Setter Duration(std::chrono::seconds& out, std::int64_t low, std::int64_t high) {
+  return [&out, low, high](const YamlNode& node) -> absl::Status {
+    const std::string& text = node.scalar;
+    double seconds = 0;
+    std::size_t at = 0;
+    const std::map<std::string, double> units{{"h", 3600}, {"m", 60}, {"s", 1}, {"ms", 0.001}};
+    while (at < text.size()) {
+      const std::size_t unit_at = text.find_first_not_of("0123456789.", at);
+      if (unit_at == std::string::npos || unit_at == at) return Wrong("expected a duration such as 10s or 1m30s");
+      std::size_t end = text.find_first_of("0123456789.", unit_at);
+      if (end == std::string::npos) end = text.size();
+      const auto unit = units.find(text.substr(unit_at, end - unit_at));
+      double number = 0;
+      if (unit == units.end() || !absl::SimpleAtod(text.substr(at, unit_at - at), &number)) {
+        return Wrong("expected a duration such as 10s or 1m30s");
+      }
+      seconds += number * unit->second;
+      at = end;
+    }
+    if (text.empty() || seconds < static_cast<double>(low) || seconds > static_cast<double>(high)) {
+      return Wrong(absl::StrCat("\"", text, "\" is not within ", low, "s to ", high, "s"));
+    }
+    out = std::chrono::seconds(static_cast<std::int64_t>(seconds));
+    return absl::OkStatus();
+  };
+}
+
+Setter TextList(std::function<absl::Status(std::string)> add) {
+  return [add = std::move(add)](const YamlNode& node) -> absl::Status {
+    if (node.kind != YamlNode::Kind::kSequence) return Wrong("expected a list");
+    for (const YamlNode& item : node.items) {
+      if (item.kind == YamlNode::Kind::kMap || item.kind == YamlNode::Kind::kSequence) return Wrong("expected strings");
+      RETURN_IF_ERROR(add(item.scalar));
+    }
+    return absl::OkStatus();
+  };
+}
+
+Setter TextMap(std::map<std::string, std::string>& out) {
+  return [&out](const YamlNode& node) -> absl::Status {
+    if (node.kind != YamlNode::Kind::kMap) return Wrong("expected a map");
+    out.clear();
+    for (const auto& [key, value] : node.fields) out[key] = value.scalar;
+    return absl::OkStatus();
+  };
+}
+
+Setter Reservations(std::map<std::string, std::string>& out) {
+  return [&out](const YamlNode& node) -> absl::Status {
+    RETURN_IF_ERROR(TextMap(out)(node));
+    for (const auto& [resource, amount] : out) {
+      const auto parsed = kube::ParseQuantity(amount);
+      if (!parsed.ok()) return Wrong(absl::StrCat(resource, ": ", parsed.status().message()));
+    }
+    return absl::OkStatus();
+  };
+}
+
+Setter Taints(std::vector<kube::Taint>& out) {
+  return [&out](const YamlNode& node) -> absl::Status {
+    if (node.kind != YamlNode::Kind::kSequence) return Wrong("expected a list of taints");
+    out.clear();
+    for (const YamlNode& item : node.items) {
+      kube::Taint taint;
+      RETURN_IF_ERROR(Apply(item, "registerWithTaints",
+                            {{"key", Text(taint.key)},
+                             {"value", Text(taint.value)},
+                             {"effect", Choice(taint.effect, {"NoSchedule", "PreferNoSchedule", "NoExecute"})}}));
+      if (taint.key.empty() || taint.effect.empty()) return Wrong("a taint needs key and effect");
+      out.push_back(taint);
+    }
+    return absl::OkStatus();
+  };
+}
+
+Fields AuthenticationFields(Config& config) {
+  return {
+      {"x509", [&](const YamlNode& n) { return Apply(n, "authentication.x509", {{"clientCAFile", Text(config.client_ca_file)}}); }},
+      {"webhook", [&](const YamlNode& n) { return Apply(n, "authentication.webhook", {{"enabled", Boolean(config.webhook_authentication)}}); }},
+      {"anonymous", [&](const YamlNode& n) { return Apply(n, "authentication.anonymous", {{"enabled", Boolean(config.anonymous_authentication)}}); }},
+  };
+}
+
+Fields ServerFields(Config& config) {
+  return {
+      {"authentication", [&](const YamlNode& n) { return Apply(n, "authentication", AuthenticationFields(config)); }},
+      {"address", Text(config.address)},
+      {"port", Integer(config.port, 0, 65535)},
+      {"tlsCertFile", Text(config.tls_cert_file)},
+      {"tlsPrivateKeyFile", Text(config.tls_private_key_file)},
+      {"logging", [&](const YamlNode& n) {
+         return Apply(n, "logging", {{"format", Choice(config.log_format, {"text", "json"})},
+                                     {"verbosity", Integer(config.verbosity, 0, 10)}});
+       }},
+  };
+}
+
+Fields NodeFields(Config& config) {
+  return {
+      {"registerNode", Boolean(config.register_node)},
+      {"recreateNode", Boolean(config.recreate_node)},
+      {"registerWithTaints", Taints(config.register_with_taints)},
+      {"nodeLabels", TextMap(config.node_labels)},
+      {"maxPods", Integer(config.max_pods, 1, 100'000)},
+      {"podPidsLimit", Integer(config.pod_pids_limit, -1, std::numeric_limits<std::int32_t>::max())},
+      {"systemReserved", Reservations(config.system_reserved)},
+      {"kubeReserved", Reservations(config.kube_reserved)},
+      {"evictionHard", TextMap(config.eviction_hard)},
+      {"nodeStatusUpdateFrequency", Duration(config.node_status_update_frequency, 1, 3600)},
+      {"nodeStatusReportFrequency", Duration(config.node_status_report_frequency, 1, 86400)},
+      {"nodeLeaseDurationSeconds", Integer(config.node_lease_duration_seconds, 1, 3600)},
+  };
+}
+
+Fields PodFields(Config& config) {
+  return {
+      {"cgroupRoot", Text(config.cgroup_root)},
+      {"podLogsDir", Text(config.pod_logs_dir)},
+      {"clusterDNS", TextList([&](std::string item) { config.cluster_dns.push_back(std::move(item)); return absl::OkStatus(); })},
+      {"clusterDomain", Text(config.cluster_domain)},
+      {"resolvConf", Text(config.resolv_conf)},
+      {"podCIDR", [&](const YamlNode& n) {
+         config.pod_cidrs = absl::StrSplit(n.scalar, ',', absl::SkipWhitespace());
+         return absl::OkStatus();
+       }},
+      {"network", Choice(config.network, {"builtin", "none"})},
+      {"seccompDefault", Boolean(config.seccomp_default)},
+      {"allowedUnsafeSysctls", TextList([&](std::string item) { config.allowed_unsafe_sysctls.insert(std::move(item)); return absl::OkStatus(); })},
+      {"crashLoopBackOff", [&](const YamlNode& n) {
+         return Apply(n, "crashLoopBackOff", {{"maxContainerRestartPeriod", Duration(config.max_container_restart_period, 1, 300)}});
+       }},
+      {"sandboxPoolSize", Integer(config.sandbox_pool_size, 0, 1000)},
+      {"maxParallelImagePulls", Integer(config.max_parallel_image_pulls, 1, 64)},
+      {"registries", [&](const YamlNode& n) {
+         return Apply(n, "registries",
+                      {{"plainHTTP", TextList([&](std::string item) { config.plain_http_registries.push_back(std::move(item)); return absl::OkStatus(); })},
+                       {"caFile", Text(config.registry_ca_file)}});
+       }},
+  };
+}
+
+absl::Status CheckReadable(const std::string& field, const std::string& file) {
+  if (file.empty()) return absl::OkStatus();
+  if (access(file.c_str(), R_OK) != 0) return absl::InvalidArgumentError(absl::StrCat(field, ": ", file, ": ", ErrnoError(errno, "cannot be read").message()));
+  return absl::OkStatus();
+}
+
+bool IsDnsSubdomain(const std::string& name) {
+  if (name.empty() || name.size() > 253) return false;
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    const char c = name[i];
+    const bool alnum = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+    const bool edge = i == 0 || i + 1 == name.size() || name[i - 1] == '.' || name[i + 1] == '.';
+    if (!alnum && (edge || (c != '-' && c != '.'))) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+absl::Status ParseConfig(const std::string& file, const std::string& text, Config& config) {
+  auto documents = ParseYaml(text);
+  if (!documents.ok()) return Annotate(documents.status(), file);
+  if (documents->size() != 1) return absl::InvalidArgumentError(absl::StrCat(file, ": expected one YAML document"));
+  std::string api_version;
+  std::string kind;
+  Fields fields = ServerFields(config);
+  fields.merge(NodeFields(config));
+  fields.merge(PodFields(config));
+  fields["apiVersion"] = Text(api_version);
+  fields["kind"] = Text(kind);
+  RETURN_IF_ERROR(Annotate(Apply(documents->front(), "", fields), file));
+  if (api_version != "burstlet.io/v1alpha1" || kind != "BurstletConfiguration") {
+    return absl::InvalidArgumentError(
+        absl::StrCat(file, ": expected apiVersion burstlet.io/v1alpha1 and kind BurstletConfiguration"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LoadConfigFile(const std::string& file, Config& config) {
+  const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return ErrnoError(errno, absl::StrCat("configuration file ", file));
+  std::string text;
+  char buffer[65536];
+  ssize_t got = 0;
+  while ((got = read(fd, buffer, sizeof(buffer))) > 0 && text.size() < (4u << 20)) text.append(buffer, static_cast<std::size_t>(got));
+  const int error = errno;
+  close(fd);
+  if (got < 0) return ErrnoError(error, absl::StrCat("configuration file ", file));
+  return ParseConfig(file, text, config);
+}
+
+absl::Status FinishConfig(Config& config) {
+  if (config.root_dir.empty() || config.root_dir[0] != '/') {
+    return absl::InvalidArgumentError("--root-dir: an absolute path is needed");
+  }
+  if (config.cgroup_root.empty() || config.cgroup_root[0] != '/' || config.cgroup_root.find("..") != std::string::npos) {
+    return absl::InvalidArgumentError("cgroupRoot: an absolute path below the cgroup mount is needed");
+  }
+  if (config.cgroup_root.find("kubepods") != std::string::npos) {
+    return absl::InvalidArgumentError("cgroupRoot: kubepods belongs to a kubelet, which kills what it finds there");
+  }
+  if (config.pod_logs_dir.empty()) config.pod_logs_dir = config.root_dir + "/logs/pods";
+  if (config.pod_logs_dir[0] != '/') return absl::InvalidArgumentError("podLogsDir: an absolute path is needed");
+  if (!IsDnsSubdomain(config.node_name)) {
+    return absl::InvalidArgumentError(absl::StrCat("--node-name: \"", config.node_name, "\" is not a DNS subdomain"));
+  }
+  if (config.tls_cert_file.empty() != config.tls_private_key_file.empty()) {
+    return absl::InvalidArgumentError("tlsCertFile and tlsPrivateKeyFile go together");
+  }
+  RETURN_IF_ERROR(CheckReadable("tlsCertFile", config.tls_cert_file));
+  RETURN_IF_ERROR(CheckReadable("tlsPrivateKeyFile", config.tls_private_key_file));
+  RETURN_IF_ERROR(CheckReadable("authentication.x509.clientCAFile", config.client_ca_file));
+  RETURN_IF_ERROR(CheckReadable("registries.caFile", config.registry_ca_file));
+  if (config.network == "builtin" && config.pod_cidrs.empty()) config.pod_cidrs = {"10.88.0.0/16"};
+  return absl::OkStatus();
+}
+
+std::string ConfigJson(const Config& config) {
+  const auto quoted = [](const std::string& text) {
+    YamlNode node;
+    node.kind = YamlNode::Kind::kString;
+    node.scalar = text;
+    return YamlToJson(node);
+  };
+  std::string dns;
+  for (const std::string& server : config.cluster_dns) absl::StrAppend(&dns, dns.empty() ? "" : ",", quoted(server));
+  std::string cidrs;
+  for (const std::string& cidr : config.pod_cidrs) absl::StrAppend(&cidrs, cidrs.empty() ? "" : ",", cidr);
+  return absl::StrCat(
+      "{\"kubeletconfig\":{\"kind\":\"BurstletConfiguration\",\"apiVersion\":\"burstlet.io/v1alpha1\",\"address\":",
+      quoted(config.address), ",\"port\":", config.port, ",\"authentication\":{\"x509\":{\"clientCAFile\":",
+      quoted(config.client_ca_file), "},\"webhook\":{\"enabled\":", config.webhook_authentication ? "true" : "false",
+      "},\"anonymous\":{\"enabled\":", config.anonymous_authentication ? "true" : "false",
+      "}},\"clusterDNS\":[", dns, "],\"clusterDomain\":", quoted(config.cluster_domain), ",\"podCIDR\":", quoted(cidrs),
+      ",\"maxPods\":", config.max_pods, ",\"podPidsLimit\":", config.pod_pids_limit, ",\"cgroupRoot\":",
+      quoted(config.cgroup_root), ",\"podLogsDir\":", quoted(config.pod_logs_dir), ",\"seccompDefault\":",
+      config.seccomp_default ? "true" : "false", ",\"network\":", quoted(config.network), ",\"sandboxPoolSize\":",
+      config.sandbox_pool_size, ",\"maxParallelImagePulls\":", config.max_parallel_image_pulls, "}}");
+}
+
+}  // namespace burstlet::provider

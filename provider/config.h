@@ -1,0 +1,81 @@
+// BurstletConfiguration: the agent's configuration file, checked as a whole before anything starts.
+//
+// A field that means what a field of KubeletConfiguration means has its name and format. Flags override the file.
+// Failure: kInvalidArgument, one line that names file, line and field. An unknown field is an error.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "kube/api/node.h"
+
+namespace burstlet::provider {
+
+struct Config {
+  // --- identity and where things are (mostly flags)
+  std::string kubeconfig;  // empty: in-cluster, or no API server (`burstlet run`)
+  std::string node_name;
+  std::vector<std::string> node_ips;
+  std::string root_dir = "/var/lib/burstlet";
+  std::string cgroup_root = "/burstlet";
+  std::string pod_logs_dir;  // default: <root-dir>/logs/pods
+  std::string warden_path;   // default: burstlet-warden beside the program
+
+  // --- the kubelet port
+  std::string address = "0.0.0.0";
+  std::uint16_t port = 10250;
+  std::string tls_cert_file;
+  std::string tls_private_key_file;
+  std::string client_ca_file;
+  bool webhook_authentication = true;
+  bool anonymous_authentication = false;
+
+  // --- the node object
+  bool register_node = true;
+  bool recreate_node = true;
+  std::vector<kube::Taint> register_with_taints;  // default: virtual-kubelet.io/provider=burstlet:NoSchedule
+  std::map<std::string, std::string> node_labels;
+  std::int64_t max_pods = 500;
+  std::int64_t pod_pids_limit = -1;
+  std::map<std::string, std::string> system_reserved;
+  std::map<std::string, std::string> kube_reserved;
+  std::map<std::string, std::string> eviction_hard;
+  std::chrono::seconds node_status_update_frequency{10};
+  std::chrono::seconds node_status_report_frequency{300};
+  std::int32_t node_lease_duration_seconds = 40;
+
+  // --- pods
+  std::vector<std::string> cluster_dns;
+  std::string cluster_domain = "cluster.local";
+  std::string resolv_conf = "/etc/resolv.conf";
+  std::vector<std::string> pod_cidrs;  // podCIDR: "10.88.0.0/16" or "v4,v6"
+  std::string network = "builtin";     // builtin | none
+  bool seccomp_default = true;
+  std::set<std::string> allowed_unsafe_sysctls;
+  std::chrono::seconds max_container_restart_period{300};
+  unsigned sandbox_pool_size = 8;
+
+  // --- images
+  std::vector<std::string> plain_http_registries;
+  std::string registry_ca_file;
+  unsigned max_parallel_image_pulls = 4;
+
+  // --- logging
+  std::string log_format = "text";  // text | json
+  int verbosity = 0;
+};
+
+/// Parses the file's text into `config` (which holds the defaults). `file` names it in errors.
+absl::Status ParseConfig(const std::string& file, const std::string& text, Config& config);
+absl::Status LoadConfigFile(const std::string& file, Config& config);
+/// What must hold whatever the source of a value: ranges, absolute paths, names. Fills in derived defaults.
+absl::Status FinishConfig(Config& config);
+/// The effective configuration as JSON, for /configz.
+std::string ConfigJson(const Config& config);
+
+}  // namespace burstlet::provider
