@@ -17,7 +17,7 @@ namespace burstlet::kube {
 
 /// Explicitly instantiated for Pod, PodSpec, PodStatus, PodCondition, ContainerStatus, Container, EphemeralContainer,
 /// PodResources..., Node, NodeStatus, ConfigMap, Secret, Event, Service, Lease, TokenRequest, TokenReview,
-/// SubjectAccessReview, ApiStatus. Errors name the path: "spec.containers[0].image: expected a string".
+/// SubjectAccessReview, ApiStatus, and parts of these (kube/api/*_json.cpp lists them). Errors name the path: "spec.containers[0].image: expected a string".
 template <typename T>
 absl::StatusOr<T> Decode(const std::string& json, std::vector<std::string>* unknown_fields = nullptr);
 template <typename T>
@@ -30,7 +30,10 @@ struct ObjectHead {
 };
 absl::StatusOr<ObjectHead> DecodeHead(const std::string& json);
 
-/// RFC 3339.
+/// A list object, e.g. ("PodList", "v1"), around items that are JSON text already.
+std::string EncodeList(const std::string& kind, const std::string& api_version, const std::vector<std::string>& items);
+
+/// RFC 3339; years that nanoseconds cannot hold are cut to the nearest, and Go's zero time (year 1) is 0.
 absl::StatusOr<std::int64_t> ParseTime(const std::string& text);
 std::string FormatTime(Time time);
 std::string FormatMicroTime(MicroTime time);
