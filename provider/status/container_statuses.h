@@ -1,0 +1,29 @@
+// ContainerStatus of each container: its newest run as `state`, the one before as `lastState`.
+//
+// Pure functions. Source: pkg/kubelet/kubelet_pods.go (convertToAPIContainerStatuses), status_manager.go
+// (TerminatePod), prober_manager.go (UpdatePodStatus: started and ready). Threads: any.
+#pragma once
+
+#include <vector>
+
+#include "kube/api/pod.h"
+#include "provider/runtime_view.h"
+
+namespace burstlet::provider {
+
+struct ContainerStatuses {
+  std::vector<kube::ContainerStatus> init;       // in spec order
+  std::vector<kube::ContainerStatus> app;        // by name
+  std::vector<kube::ContainerStatus> ephemeral;  // by name
+};
+
+ContainerStatuses MakeContainerStatuses(const kube::Pod& pod, const PodRuntimeView& view,
+                                        const kube::PodStatus& previous);
+
+/// Some run of an init, app or ephemeral container is going on.
+bool AnyRunning(const PodRuntimeView& view);
+
+/// The pod has ended: what has no end of its own is said to have failed, unless the pod never came so far.
+void EndContainerStatuses(const kube::Pod& pod, ContainerStatuses& statuses);
+
+}  // namespace burstlet::provider
