@@ -40,7 +40,8 @@ class Client {
  public:
   virtual ~Client() = default;
 
-  /// One request; body and answer are JSON text. `path` is absolute with query. Default time-out 30 s.
+  /// One request; body and answer are JSON text. `path` is absolute with query. Default time-out (0) 30 s. The real
+  /// client turns an answer of 300 or more into the error; fakes may leave that to the typed verbs.
   virtual Task<absl::StatusOr<Response>> Do(std::string method, std::string path, std::string content_type,
                                             std::string body, std::chrono::milliseconds timeout) = 0;
   /// A streaming GET: `on_line` gets each line of the body on the loop; returns when the stream ends, fails, is
