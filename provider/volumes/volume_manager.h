@@ -31,6 +31,9 @@ class ObjectSource {
                                                                                           std::string name) = 0;
   virtual kube::Task<absl::StatusOr<std::shared_ptr<const kube::Secret>>> GetSecret(std::string name_space,
                                                                                     std::string name) = 0;
+  /// The pod's objects are needed from now on (watches start), or no more.
+  virtual void Acquire(const kube::Pod& pod) { (void)pod; }
+  virtual void Release(const std::string& uid) { (void)uid; }
   /// A token bound to the pod. kUnimplemented without an API server.
   virtual kube::Task<absl::StatusOr<kube::TokenRequestStatus>> CreateToken(std::shared_ptr<const kube::Pod> pod,
                                                                            std::string audience,

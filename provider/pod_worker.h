@@ -1,0 +1,161 @@
+// One pod's life, as one coroutine: make it run, keep it so, stop it, leave nothing.
+//
+// A worker lives from the first sight of a pod's UID until the pod is gone from its source and from this host. Only it
+// starts or stops anything of the pod; everybody else leaves a wish (Update, Terminate, Removed) and wakes it. Three
+// phases as in pkg/kubelet/pod_workers.go: SyncPod, TerminatingPod, TerminatedPod.
+// Owner: PodWorkers (shared only so that late callbacks can tell that it is gone). Loop thread only.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "kube/async/cancel.h"
+#include "kube/async/offload.h"
+#include "kube/async/signal_event.h"
+#include "kube/async/task_group.h"
+#include "kube/event_recorder.h"
+#include "metrics/pod_timeline.h"
+#include "provider/admission.h"
+#include "provider/backoff.h"
+#include "provider/image_manager.h"
+#include "provider/paths.h"
+#include "provider/pleg.h"
+#include "provider/pod_actions.h"
+#include "provider/pod_record.h"
+#include "provider/runtime_view.h"
+#include "provider/sandbox_handle.h"
+#include "provider/status/generate.h"
+#include "provider/status/status_manager.h"
+#include "provider/translate/translate.h"
+#include "provider/volumes/volume_manager.h"
+
+namespace burstlet::provider {
+
+/// What all workers share; the references outlive them.
+struct PodWorkerContext {
+  kube::Loop& loop;
+  kube::WorkerPool& pool;
+  kube::TaskGroup& tasks;
+  sandbox::SandboxDriver& driver;
+  ImageManager& images;
+  VolumeManager& volumes;
+  ObjectSource& objects;
+  StatusManager& statuses;
+  kube::EventRecorder& events;
+  const NodeInfo& node;
+  AgentPaths paths;
+  TranslateOptions translate;
+  std::chrono::seconds max_restart_delay{300};
+  /// Services of a namespace, for service environment variables.
+  std::function<std::vector<std::shared_ptr<const kube::Service>>(const std::string& name_space)> services;
+  /// A pod has become ready for the first time.
+  std::function<void(const kube::Pod& pod, const PodTimeline& timeline)> started;
+  /// The worker's end: nothing of the pod is left. The callee may destroy the worker.
+  std::function<void(const std::string& uid)> done;
+};
+
+/// What was found of a pod after a restart of the agent.
+struct Recovered {
+  PodRecord record;
+  std::unique_ptr<sandbox::Sandbox> sandbox;  // null: it died, or never was
+  std::vector<sandbox::ContainerState> states;
+};
+
+class PodWorker : public std::enable_shared_from_this<PodWorker> {
+ public:
+  PodWorker(PodWorkerContext& context, std::shared_ptr<const kube::Pod> pod);
+  /// Takes over what a former agent started. Before Start.
+  void Adopt(Recovered recovered);
+  /// The node refuses the pod: it becomes Failed with the reason. Before Start.
+  void Refuse(const Refusal& refusal);
+  void Start();
+
+  /// The pod as its source has it now.
+  void Update(std::shared_ptr<const kube::Pod> pod);
+  /// An object the pod refers to changed: volumes and waiting containers look again.
+  void ObjectsChanged();
+  /// It is gone from the source: stop within what is left of its grace.
+  void Removed();
+  /// Ends the pod as Failed with a reason (eviction); grace as given.
+  void Fail(const std::string& reason, const std::string& message, std::chrono::seconds grace);
+  /// `burstlet run`: stop with the pod's own grace, then forget it.
+  void Stop();
+
+  const std::shared_ptr<const kube::Pod>& pod() const { return pod_; }
+  const PodRuntimeView& view() const { return view_; }
+  const std::shared_ptr<SandboxHandle>& sandbox() const { return sandbox_; }
+  const PodTimeline& timeline() const { return timeline_; }
+  /// Resources are held: admitted and not all stopped.
+  bool active() const { return !view_.terminated; }
+  /// The log of a container's newest (or, with `previous`, the one before) run. kNotFound with kubectl's words.
+  absl::StatusOr<std::string> LogPath(const std::string& container, bool previous) const;
+  /// The id of the running container of that name.
+  absl::StatusOr<std::string> RunningContainer(const std::string& container) const;
+
+ private:
+  kube::Task<void> Run();
+
+  // --- SyncPod (pod_worker_sync.cpp)
+  kube::Task<void> Sync();
+  kube::Task<bool> EnsureSandbox();
+  kube::Task<absl::Status> CreateSandbox(ReadyVolumes volumes);
+  kube::Task<void> StartContainer(StartAction action);
+  kube::Task<absl::StatusOr<std::vector<std::string>>> Environment(kube::Container container);
+  kube::Task<absl::StatusOr<sandbox::ContainerState>> Launch(sandbox::ContainerSpec spec, ContainerRecord record);
+  bool HoldBack(const StartAction& action, ContainerView& view);
+  void StartFailed(const StartAction& action, ContainerView& view, const ContainerRecord& record,
+                   const absl::Status& error);
+  void StartSucceeded(const StartAction& action, const ContainerRecord& record, const sandbox::ContainerState& state);
+  void RetryAfterFailure(const std::string& what);
+
+  // --- TerminatingPod, TerminatedPod (pod_worker_stop.cpp)
+  kube::Task<void> StopContainers();
+  kube::Task<void> StopGroup(std::vector<std::string> names);
+  kube::Task<void> TearDown();
+  kube::Task<void> AwaitRemoval();
+  void RequestTermination(std::optional<std::chrono::seconds> grace);
+  std::chrono::seconds GracePeriod() const;
+
+  // --- what happens to it (pod_worker.cpp)
+  void ContainersChanged(std::vector<sandbox::ContainerState> states);
+  void ContainerEnded(const std::string& name, ContainerInstance& instance);
+  void SandboxDied(const absl::Status& cause);
+  void Publish();
+  void WriteRecord();
+  PodRecord MakeRecord() const;
+  ContainerView& View(const std::string& name);
+  void PushInstance(const std::string& name, ContainerInstance instance);
+  void WatchSandboxEvents();
+  std::string FieldPath(const std::string& container) const;
+  void Event(const std::string& container, const std::string& type, const std::string& reason,
+             const std::string& message);
+
+  PodWorkerContext& context_;
+  std::shared_ptr<const kube::Pod> pod_;
+  PodRuntimeView view_;
+  PodTimeline timeline_;
+  std::shared_ptr<SandboxHandle> sandbox_;
+  std::unique_ptr<PodLifecycleEvents> pleg_;
+  HostNames host_names_;
+  bool files_written_ = false;
+
+  kube::SignalEvent wake_;
+  kube::CancelToken cancel_;
+  kube::SteadyTime next_wake_ = kube::SteadyTime::max();
+  Backoff restart_backoff_;
+  Backoff failure_backoff_;
+
+  bool first_start_ = true;  // not adopted: its timeline counts
+  bool ready_seen_ = false;
+  bool terminate_requested_ = false;
+  bool removed_ = false;  // gone from the source
+  std::optional<std::chrono::seconds> grace_override_;
+  kube::SteadyTime stop_deadline_ = kube::SteadyTime::max();
+};
+
+}  // namespace burstlet::provider

@@ -1,0 +1,320 @@
+// SyncPod: from the pod as asked to running containers, again and again until it ends.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "metrics/log.h"
+#include "metrics/status.h"
+#include "provider/container_id.h"
+#include "provider/pod_files.h"
+#include "provider/pod_worker.h"
+#include "provider/termination_message.h"
+#include "provider/translate/environment.h"
+
+namespace burstlet::provider {
+namespace {
+
+using std::chrono::steady_clock;
+
+/// A pod that is not ready after this long shows why it waits; a quicker start saves the API server one write.
+constexpr std::chrono::milliseconds kFirstStatusAfter{250};
+
+/// "40s" or "5m0s", as Go prints durations.
+std::string GoDuration(std::chrono::milliseconds value) {
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(value).count();
+  if (seconds < 60) return absl::StrCat(seconds, "s");
+  return absl::StrCat(seconds / 60, "m", seconds % 60, "s");
+}
+
+steady_clock::time_point SteadyFromUnix(std::int64_t unix_nanos) {
+  const auto wall = std::chrono::system_clock::time_point(
+      std::chrono::duration_cast<std::chrono::system_clock::duration>(std::chrono::nanoseconds(unix_nanos)));
+  return steady_clock::now() - std::chrono::duration_cast<steady_clock::duration>(std::chrono::system_clock::now() - wall);
+}
+
+}  // namespace
+
+void PodWorker::RetryAfterFailure(const std::string& what) {
+  const auto now = steady_clock::now();
+  failure_backoff_.Next(what, now);
+  next_wake_ = std::min(next_wake_, now + failure_backoff_.Get(what));
+}
+
+kube::Task<void> PodWorker::Sync() {
+  const auto first_status_due = steady_clock::now() + kFirstStatusAfter;
+  bool published = false;
+  while (!terminate_requested_) {
+    next_wake_ = kube::SteadyTime::max();
+    if (pod_->spec.activeDeadlineSeconds) {
+      const auto deadline = SteadyFromUnix(view_.start_time.unix_nanos) + std::chrono::seconds(*pod_->spec.activeDeadlineSeconds);
+      if (steady_clock::now() >= deadline) {
+        const std::string message = "Pod was active on the node longer than the specified deadline";
+        Event("", "Normal", "DeadlineExceeded", message);
+        Fail("DeadlineExceeded", message, GracePeriod());
+        break;
+      }
+      next_wake_ = deadline;
+    }
+    const PodActions actions = ComputePodActions(*pod_, view_);
+    if (actions.finished) break;
+    if (!actions.start.empty()) {
+      bool ready = sandbox_ != nullptr;
+      if (!ready) ready = co_await EnsureSandbox();
+      for (std::size_t i = 0; ready && i < actions.start.size() && !terminate_requested_; ++i) {
+        co_await StartContainer(actions.start[i]);
+      }
+      if (terminate_requested_) break;
+      // What was started may have ended already, or have made the next one possible.
+      if (!ComputePodActions(*pod_, view_).start.empty() && next_wake_ == kube::SteadyTime::max() && ready) continue;
+    }
+    if (published || ready_seen_ || !actions.start.empty() || steady_clock::now() >= first_status_due) {
+      Publish();
+      published = true;
+    }
+    co_await wake_.WaitUntil(next_wake_);
+  }
+}
+
+kube::Task<bool> PodWorker::EnsureSandbox() {
+  // Says early what it is waiting for when it will take long; a start in time cancels nothing and sends one status.
+  auto volumes = co_await context_.volumes.Mount(pod_, {});
+  if (terminate_requested_) co_return false;
+  if (!volumes.ok()) {
+    Event("", "Warning", "FailedMount", std::string(volumes.status().message()));
+    RetryAfterFailure("volumes");
+    co_return false;
+  }
+  timeline_.Stamp(PodStage::kVolumes);
+  const absl::Status created = co_await CreateSandbox(*std::move(volumes));
+  if (!created.ok()) {
+    Event("", "Warning", "FailedCreatePodSandBox",
+          absl::StrCat("Failed to create pod sandbox: ", std::string(created.message())));
+    RetryAfterFailure("sandbox");
+    co_return false;
+  }
+  failure_backoff_.Forget("volumes");
+  failure_backoff_.Forget("sandbox");
+  timeline_.Stamp(PodStage::kSandbox);
+  co_return true;
+}
+
+kube::Task<absl::Status> PodWorker::CreateSandbox(ReadyVolumes volumes) {
+  auto names = PodHostNames(*pod_, context_.node.cluster_domain);
+  CO_RETURN_IF_ERROR(names);
+  host_names_ = *names;
+  auto translated = TranslateSandbox(*pod_, volumes, context_.node, context_.translate);
+  CO_RETURN_IF_ERROR(translated);
+  sandbox::SandboxSpec spec = *std::move(translated);
+  PodWorkerContext* context = &context_;
+  auto work = [context, spec = std::move(spec), record = MakeRecord(), pod = pod_,
+               names = host_names_]() -> absl::StatusOr<std::unique_ptr<sandbox::Sandbox>> {
+    // The record comes first: a sandbox that is found after a crash always has a pod to it.
+    RETURN_IF_ERROR(MakePodDirs(context->paths, *pod));
+    RETURN_IF_ERROR(WritePodRecord(context->paths, record));
+    ASSIGN_OR_RETURN(auto sandbox, context->driver.Create(spec));
+    const absl::Status files = WritePodFiles(context->paths, *pod, sandbox->network().addresses, names, context->node);
+    if (!files.ok()) {
+      LogIfError(sandbox->Remove(), "Sandbox not removed after a failure");
+      return files;
+    }
+    return sandbox;
+  };
+  auto sandbox = co_await kube::Offload(context_.loop, context_.pool, std::move(work));
+  CO_RETURN_IF_ERROR(sandbox);
+  view_.pod_ips = (*sandbox)->network().addresses;
+  view_.sandbox_ready = true;
+  files_written_ = true;
+  sandbox_ = std::make_shared<SandboxHandle>(*std::move(sandbox));
+  WatchSandboxEvents();
+  co_return absl::OkStatus();
+}
+
+/// CrashLoopBackOff: true when it is too early for another run. Source: kuberuntime_manager.go doBackOff.
+bool PodWorker::HoldBack(const StartAction& action, ContainerView& view) {
+  if (!action.is_restart || view.instances.empty()) return false;
+  const std::string key = absl::StrCat(pod_->metadata.uid, "/", action.name);
+  const auto finished = SteadyFromUnix(view.instances.front().finished_at);
+  const auto now = steady_clock::now();
+  const auto ready_at = restart_backoff_.ReadyAt(key, finished);
+  if (now < ready_at) {
+    const std::string delay = GoDuration(restart_backoff_.Get(key));
+    const std::string who = absl::StrCat(pod_->metadata.name, "_", pod_->metadata.namespace_, "(", pod_->metadata.uid, ")");
+    if (!view.waiting || view.waiting->reason != "CrashLoopBackOff") {
+      Event(action.name, "Warning", "BackOff",
+            absl::StrCat("Back-off restarting failed container ", action.name, " in pod ", who));
+    }
+    view.waiting = WaitingInfo{"CrashLoopBackOff",
+                               absl::StrCat("back-off ", delay, " restarting failed container=", action.name, " pod=", who)};
+    next_wake_ = std::min(next_wake_, ready_at);
+    return true;
+  }
+  restart_backoff_.Next(key, now);
+  return false;
+}
+
+kube::Task<absl::StatusOr<std::vector<std::string>>> PodWorker::Environment(kube::Container container) {
+  EnvSources sources;
+  kube::Pod only = *pod_;
+  only.spec.initContainers.clear();
+  only.spec.ephemeralContainers.clear();
+  only.spec.containers = {container};
+  const ObjectNames names = EnvironmentObjects(only);
+  for (const std::string& name : names.config_maps) {
+    auto object = co_await context_.objects.GetConfigMap(pod_->metadata.namespace_, name);
+    sources.config_maps.emplace(name, std::move(object));
+  }
+  for (const std::string& name : names.secrets) {
+    auto object = co_await context_.objects.GetSecret(pod_->metadata.namespace_, name);
+    sources.secrets.emplace(name, std::move(object));
+  }
+  if (context_.services) sources.services = context_.services(pod_->metadata.namespace_);
+  sources.host_ips = context_.node.addresses;
+  sources.pod_ips = pod_->spec.hostNetwork ? context_.node.addresses : view_.pod_ips;
+  co_return MakeEnvironment(*pod_, container, sources, context_.node);
+}
+
+kube::Task<absl::StatusOr<sandbox::ContainerState>> PodWorker::Launch(sandbox::ContainerSpec spec, ContainerRecord record) {
+  PodRecord whole = MakeRecord();
+  whole.containers.push_back(record);
+  auto handle = sandbox_;
+  PodWorkerContext* context = &context_;
+  auto work = [context, handle, spec = std::move(spec), whole = std::move(whole), name = record.name,
+               attempt = static_cast<unsigned>(record.attempt)]() -> absl::StatusOr<sandbox::ContainerState> {
+    RETURN_IF_ERROR(WithReason(WritePodRecord(context->paths, whole), "CreateContainerError"));
+    RETURN_IF_ERROR(WithReason(PrepareContainerFiles(context->paths, whole.pod, name, attempt), "CreateContainerError"));
+    return handle->With([&](sandbox::Sandbox& sandbox) { return sandbox.Start(spec); });
+  };
+  co_return co_await kube::Offload(context_.loop, context_.pool, std::move(work));
+}
+
+kube::Task<void> PodWorker::StartContainer(StartAction action) {
+  const kube::Container* found = FindContainer(*pod_, action.name);
+  if (found == nullptr) co_return;
+  const kube::Container container = *found;
+  View(action.name).kind = action.kind;
+  if (HoldBack(action, View(action.name))) co_return;
+
+  std::shared_ptr<const cache::Image> image = context_.images.FindReady(container);
+  if (image != nullptr) {
+    Event(action.name, "Normal", "Pulled", absl::StrCat("Container image \"", container.image, "\" already present on machine"));
+  } else {
+    Publish();  // a pull takes as long as it takes: say so now
+    auto ensured = co_await context_.images.Ensure(pod_, container, FieldPath(action.name), cancel_);
+    if (terminate_requested_) co_return;
+    if (!ensured.ok()) {
+      View(action.name).waiting = WaitingInfo{ReasonOf(ensured.status(), "ErrImagePull"), std::string(ensured.status().message())};
+      const kube::SteadyTime retry = context_.images.RetryAt(*pod_, container);
+      const auto now = steady_clock::now();
+      // After the failure itself one more look soon turns ErrImagePull into ImagePullBackOff, as on a kubelet.
+      const bool backing_off = ReasonOf(ensured.status()) == "ImagePullBackOff";
+      const kube::SteadyTime again = backing_off && retry > now ? retry : now + std::chrono::seconds(2);
+      next_wake_ = std::min(next_wake_, retry == kube::SteadyTime{} ? now + std::chrono::seconds(10) : again);
+      co_return;
+    }
+    image = *ensured;
+  }
+  timeline_.Stamp(PodStage::kImage);
+
+  const auto config_error = [&](const absl::Status& error) {
+    ContainerView& view = View(action.name);
+    const std::string reason = ReasonOf(error, "CreateContainerConfigError");
+    Event(action.name, "Warning", "Failed", absl::StrCat("Error: ", std::string(error.message())));
+    view.waiting = WaitingInfo{reason, std::string(error.message())};
+    RetryAfterFailure(action.name);
+  };
+  auto env = co_await Environment(container);
+  if (terminate_requested_ || sandbox_ == nullptr) co_return;
+  if (!env.ok()) {
+    config_error(env.status());
+    co_return;
+  }
+  ContainerView& view = View(action.name);
+  ContainerRecord record;
+  record.name = action.name;
+  record.id = NewContainerId();
+  record.attempt = view.instances.empty() ? 0 : view.instances.front().attempt + 1;
+  record.image = container.image;
+  record.imageID = image->repo_digest.empty() ? image->id : image->repo_digest;
+  const auto attempt = static_cast<unsigned>(record.attempt);
+  ContainerInput input{container,
+                       action.kind,
+                       record.id,
+                       attempt,
+                       *image,
+                       *std::move(env),
+                       PodFileMounts(context_.paths, *pod_, container, attempt),
+                       context_.paths.ContainerLog(*pod_, action.name, attempt)};
+  auto spec = TranslateContainer(*pod_, input, context_.node, context_.translate);
+  if (!spec.ok()) {
+    config_error(spec.status());
+    co_return;
+  }
+  record.stopSignal = spec->stop_signal;
+  auto state = co_await Launch(*std::move(spec), record);
+  if (state.ok()) {
+    StartSucceeded(action, record, *state);
+  } else {
+    StartFailed(action, View(action.name), record, state.status());
+  }
+}
+
+void PodWorker::StartSucceeded(const StartAction& action, const ContainerRecord& record,
+                               const sandbox::ContainerState& state) {
+  ContainerInstance instance;
+  instance.id = record.id;
+  instance.attempt = static_cast<unsigned>(record.attempt);
+  instance.image = record.image;
+  instance.image_id = record.imageID;
+  instance.stop_signal = static_cast<int>(record.stopSignal);
+  instance.started_at = state.started_at;
+  instance.user = kube::LinuxContainerUser{state.uid, state.gid, state.groups};
+  if (const kube::Container* container = FindContainer(*pod_, action.name)) instance.resources = container->resources;
+  if (state.phase == sandbox::ContainerPhase::kExited) {
+    instance.phase = ContainerInstance::Phase::kExited;
+    instance.finished_at = state.finished_at;
+    instance.exit_code = state.exit_code;
+    instance.signal = state.signal;
+    instance.oom_killed = state.oom_killed;
+  }
+  PushInstance(action.name, instance);
+  ContainerView& view = View(action.name);
+  view.waiting.reset();
+  if (instance.phase == ContainerInstance::Phase::kExited) ContainerEnded(action.name, view.instances.front());
+  failure_backoff_.Forget(action.name);
+  if (action.kind == ContainerKind::kApp) timeline_.Stamp(PodStage::kStarted);
+  Event(action.name, "Normal", "Created", absl::StrCat("Container created"));
+  Event(action.name, "Normal", "Started", absl::StrCat("Container started"));
+}
+
+void PodWorker::StartFailed(const StartAction& action, ContainerView& view, const ContainerRecord& record,
+                            const absl::Status& error) {
+  const std::string reason = ReasonOf(error, "RunContainerError");
+  const std::string message(error.message());
+  Event(action.name, "Warning", "Failed", absl::StrCat("Error: ", message));
+  if (reason != "StartError") {
+    view.waiting = WaitingInfo{reason, message};
+    RetryAfterFailure(action.name);
+    return;
+  }
+  // The program could not be executed: that was a run of its own, with a code and a place in the restart count.
+  ContainerInstance instance;
+  instance.id = record.id;
+  instance.attempt = static_cast<unsigned>(record.attempt);
+  instance.phase = ContainerInstance::Phase::kExited;
+  instance.image = record.image;
+  instance.image_id = record.imageID;
+  instance.exit_code = 128;
+  instance.reason = "StartError";
+  instance.message = message;
+  instance.finished_at =
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  PushInstance(action.name, std::move(instance));
+  View(action.name).waiting = WaitingInfo{"RunContainerError", message};
+}
+
+}  // namespace burstlet::provider

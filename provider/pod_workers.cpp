@@ -1,0 +1,142 @@
+#include "provider/pod_workers.h"
+
+#include <set>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "metrics/log.h"
+
+namespace burstlet::provider {
+namespace {
+
+/// The first unknown field of the spec: it might mean anything, so the pod is not run without it.
+std::optional<Refusal> RefuseUnknown(const std::vector<std::string>& unknown_fields) {
+  for (const std::string& field : unknown_fields) {
+    if (absl::StartsWith(field, "spec.")) {
+      return Refusal{"UnsupportedField", absl::StrCat(field, ": this version of burstlet does not know this field")};
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+PodWorkers::PodWorkers(PodWorkerContext context, Admit admit) : context_(std::move(context)), admit_(std::move(admit)) {
+  context_.done = [this](const std::string& uid) {
+    // Not from inside the worker's own coroutine, which still runs.
+    context_.loop.Post([this, uid] { Done(uid); });
+  };
+}
+
+void PodWorkers::Recover(std::vector<Recovered> recovered) {
+  for (Recovered& entry : recovered) {
+    const std::string uid = entry.record.pod.metadata.uid;
+    recovered_.emplace(uid, std::move(entry));
+  }
+}
+
+void PodWorkers::Replace(std::vector<SourcePod> pods) {
+  std::set<std::string> present;
+  for (const SourcePod& pod : pods) present.insert(pod.pod->metadata.uid);
+  for (const auto& [uid, worker] : workers_) {
+    if (!present.contains(uid)) worker->Removed();
+  }
+  for (SourcePod& pod : pods) Changed(std::move(pod));
+  // What runs here and is wanted no more ends as if it had just been deleted.
+  std::map<std::string, Recovered> orphans = std::exchange(recovered_, {});
+  for (auto& [uid, entry] : orphans) {
+    Info("Ending a pod that was deleted while no agent ran",
+         {{"pod", ObjectName(entry.record.pod.metadata)}, {"podUID", uid}});
+    auto worker = std::make_shared<PodWorker>(context_, std::make_shared<const kube::Pod>(entry.record.pod));
+    worker->Adopt(std::move(entry));
+    workers_.emplace(uid, worker);
+    worker->Removed();
+    worker->Start();
+  }
+  synced_ = true;
+}
+
+void PodWorkers::Changed(SourcePod pod) {
+  const auto found = workers_.find(pod.pod->metadata.uid);
+  if (found == workers_.end()) {
+    Add(std::move(pod));
+    return;
+  }
+  context_.statuses.Observe(pod.pod);
+  context_.objects.Acquire(*pod.pod);
+  found->second->Update(std::move(pod.pod));
+}
+
+void PodWorkers::Add(SourcePod source) {
+  const std::string uid = source.pod->metadata.uid;
+  auto worker = std::make_shared<PodWorker>(context_, source.pod);
+  const bool terminal = source.pod->status.phase == "Succeeded" || source.pod->status.phase == "Failed";
+  context_.statuses.Observe(source.pod);
+  if (const auto known = recovered_.find(uid); known != recovered_.end()) {
+    worker->Adopt(std::move(known->second));
+    recovered_.erase(known);
+  } else if (!terminal && !source.pod->metadata.deletionTimestamp) {
+    std::optional<Refusal> refusal = RefuseUnknown(source.unknown_fields);
+    if (!refusal) refusal = admit_(*source.pod, ActivePods());
+    if (refusal) {
+      Info("Refusing a pod", {{"pod", ObjectName(source.pod->metadata)}, {"podUID", uid}, {"reason", refusal->reason}, {"message", refusal->message}});
+      worker->Refuse(*refusal);
+    }
+  }
+  if (worker->active()) context_.objects.Acquire(*source.pod);
+  workers_.emplace(uid, worker);
+  worker->Start();
+}
+
+void PodWorkers::Deleted(const std::string& uid) {
+  const auto found = workers_.find(uid);
+  if (found != workers_.end()) found->second->Removed();
+}
+
+void PodWorkers::ObjectsChanged(const std::string& uid) {
+  const auto found = workers_.find(uid);
+  if (found != workers_.end()) found->second->ObjectsChanged();
+}
+
+void PodWorkers::StopAll() {
+  for (const auto& [uid, worker] : workers_) worker->Stop();
+}
+
+void PodWorkers::Done(const std::string& uid) {
+  context_.objects.Release(uid);
+  workers_.erase(uid);
+  if (on_done_) on_done_();
+}
+
+PodWorker* PodWorkers::FindByUid(const std::string& uid) {
+  const auto found = workers_.find(uid);
+  return found == workers_.end() ? nullptr : found->second.get();
+}
+
+PodWorker* PodWorkers::FindByName(const std::string& name_space, const std::string& name) {
+  PodWorker* best = nullptr;
+  for (const auto& [uid, worker] : workers_) {
+    const kube::ObjectMeta& meta = worker->pod()->metadata;
+    if (meta.namespace_ != name_space || meta.name != name) continue;
+    const bool newer = best == nullptr || meta.creationTimestamp.unix_nanos > best->pod()->metadata.creationTimestamp.unix_nanos;
+    if (newer || (best != nullptr && best->pod()->metadata.deletionTimestamp)) best = worker.get();
+  }
+  return best;
+}
+
+std::vector<PodWorker*> PodWorkers::All() {
+  std::vector<PodWorker*> all;
+  for (const auto& [uid, worker] : workers_) all.push_back(worker.get());
+  return all;
+}
+
+std::vector<std::shared_ptr<const kube::Pod>> PodWorkers::ActivePods() const {
+  std::vector<std::shared_ptr<const kube::Pod>> active;
+  for (const auto& [uid, worker] : workers_) {
+    if (worker->active()) active.push_back(worker->pod());
+  }
+  return active;
+}
+
+}  // namespace burstlet::provider

@@ -1,0 +1,66 @@
+// All pods of the node by UID: from what a source wants to workers that see to it.
+//
+// Admission happens here, in the order in which pods are first seen. After a restart nothing local is ended before the
+// source has told the whole truth once (Replace). Owner: PodRuntime. Loop thread only.
+// Source: pkg/kubelet/pod_workers.go, kubelet.go HandlePodAdditions, HandlePodCleanups.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "provider/admission.h"
+#include "provider/pod_worker.h"
+
+namespace burstlet::provider {
+
+/// A pod of a source, with the fields of it that this program does not know.
+struct SourcePod {
+  std::shared_ptr<const kube::Pod> pod;
+  std::vector<std::string> unknown_fields;
+};
+
+class PodWorkers {
+ public:
+  /// `admit` judges one new pod beside the active ones.
+  using Admit = std::function<std::optional<Refusal>(const kube::Pod& pod,
+                                                     std::vector<std::shared_ptr<const kube::Pod>> active)>;
+  PodWorkers(PodWorkerContext context, Admit admit);
+
+  /// What was found on this host at start, before the source speaks.
+  void Recover(std::vector<Recovered> recovered);
+  /// The whole truth of the source: what is not in it is gone.
+  void Replace(std::vector<SourcePod> pods);
+  void Changed(SourcePod pod);
+  void Deleted(const std::string& uid);
+  /// Pods that refer to a changed object (by UID).
+  void ObjectsChanged(const std::string& uid);
+  /// Ends every pod with its own grace.
+  void StopAll();
+
+  PodWorker* FindByUid(const std::string& uid);
+  /// The newest pod of that name.
+  PodWorker* FindByName(const std::string& name_space, const std::string& name);
+  std::vector<PodWorker*> All();
+  bool empty() const { return workers_.empty(); }
+  /// True once the source has spoken.
+  bool synced() const { return synced_; }
+  /// Called after every worker's end.
+  void OnDone(std::function<void()> callback) { on_done_ = std::move(callback); }
+
+ private:
+  void Add(SourcePod pod);
+  void Done(const std::string& uid);
+  std::vector<std::shared_ptr<const kube::Pod>> ActivePods() const;
+
+  PodWorkerContext context_;
+  Admit admit_;
+  std::map<std::string, std::shared_ptr<PodWorker>> workers_;
+  std::map<std::string, Recovered> recovered_;
+  std::function<void()> on_done_;
+  bool synced_ = false;
+};
+
+}  // namespace burstlet::provider
