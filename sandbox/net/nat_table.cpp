@@ -204,6 +204,8 @@ absl::Status NatTable::PutRules(NetlinkBatch& batch) {
   put(rule(kGuard).IsFamily(true).AddressIn(true, {.base = {.v6 = true, .bytes = {}}, .prefix_length = 128}).Accept());
   put(rule(kGuard).SourceNotBehindInterface().Drop());
 
+  // IPv6 has no route_localnet: a connection to ::1 cannot be sent to a pod, so it stays with the node.
+  put(rule(kPortsOut).IsFamily(true).AddressIn(false, Loopback6()).Accept());
   for (const char* chain : {kPortsIn, kPortsOut}) {
     put(rule(chain).DestinationIsLocal(false).Accept());
     for (const Cidr& range : spec_.ranges) {
@@ -237,11 +239,13 @@ absl::Status NatTable::PutRules(NetlinkBatch& batch) {
             .LoadAddress(false, v6, v6 ? 4 : 1)
             .Lookup(HairpinSet(v6), false)
             .Snat(gateway));
-    put(rule(kPostrouting)
-            .InterfaceBegins(false, spec_.interface_prefix)
-            .IsFamily(v6)
-            .AddressIn(true, v6 ? Loopback6() : Loopback4())
-            .Snat(gateway));
+    if (!v6) {
+      put(rule(kPostrouting)
+              .InterfaceBegins(false, spec_.interface_prefix)
+              .IsFamily(false)
+              .AddressIn(true, Loopback4())
+              .Snat(gateway));
+    }
     if (spec_.masquerade) {
       put(rule(kPostrouting).IsFamily(v6).AddressIn(true, range).AddressIn(false, range, false).Masquerade());
     }

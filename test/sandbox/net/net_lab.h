@@ -1,0 +1,64 @@
+// Network namespaces for tests: a node of its own, pods, and an outside world on the node's uplink.
+//
+// The test's thread lives in the node's namespace while a NetLab exists. Everything vanishes with the descriptors.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "sandbox/net/pod_network.h"
+
+namespace burstlet::sandbox::test {
+
+/// A file descriptor that is closed at the end.
+class Fd {
+ public:
+  explicit Fd(int fd = -1) : fd_(fd) {}
+  Fd(Fd&& other) noexcept : fd_(other.Release()) {}
+  Fd& operator=(Fd&& other) noexcept;
+  ~Fd() { Reset(); }
+  int get() const { return fd_; }
+  bool ok() const { return fd_ >= 0; }
+  int Release();
+  void Reset();
+
+ private:
+  int fd_;
+};
+
+/// Why these tests cannot run here, or nullopt.
+std::optional<std::string> CannotMakeNamespaces();
+
+/// A fresh network namespace nobody is in.
+Fd NewNamespace();
+
+class NetLab {
+ public:
+  static constexpr const char* kNodeIp = "192.0.2.1";
+  static constexpr const char* kOutsideIp = "192.0.2.2";
+  static constexpr const char* kNodeIp6 = "2001:db8::1";
+  static constexpr const char* kOutsideIp6 = "2001:db8::2";
+
+  NetLab();
+  ~NetLab();
+  int outside() const { return outside_.get(); }
+  int node() const { return node_.get(); }
+
+ private:
+  Fd before_;
+  Fd node_;
+  Fd outside_;
+};
+
+/// A listening TCP (or bound UDP) socket inside a namespace.
+Fd Serve(int netns, const std::string& address, std::uint16_t port, int type);
+/// Connects from inside a namespace; waits at most `timeout_ms`.
+absl::StatusOr<Fd> Connect(int netns, const std::string& address, std::uint16_t port, int timeout_ms = 3000);
+/// Connects to a server over TCP; the address that the server saw, or what went wrong.
+std::string SeenFrom(int netns, const std::string& address, std::uint16_t port, const Fd& server);
+/// The same over UDP with an echo; also checks that the answer comes back.
+std::string SeenFromUdp(int netns, const std::string& address, std::uint16_t port, const Fd& server);
+
+}  // namespace burstlet::sandbox::test

@@ -1,0 +1,325 @@
+// The pod network on the real kernel: a node in a namespace of its own, pods, and an outside world.
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+
+#include <catch2/catch.hpp>
+#include <string>
+#include <vector>
+
+#include "sandbox/net/links.h"
+#include "sandbox/net/netns.h"
+#include "sandbox/net/pod_network.h"
+#include "test/sandbox/net/net_lab.h"
+
+namespace burstlet::sandbox {
+namespace {
+
+using test::Connect;
+using test::Fd;
+using test::NetLab;
+using test::NewNamespace;
+using test::SeenFrom;
+using test::SeenFromUdp;
+using test::Serve;
+
+// Named, because a skipped test tells its reason.
+#define SKIP_WITHOUT_NAMESPACES()                         \
+  if (const auto reason = test::CannotMakeNamespaces()) { \
+    WARN("SKIPPED: " << *reason);                         \
+    return;                                               \
+  }
+
+PodNetworkConfig Config(std::vector<std::string> cidrs) {
+  PodNetworkConfig config;
+  config.pod_cidrs = std::move(cidrs);
+  config.instance = "t1";
+  return config;
+}
+
+std::unique_ptr<PodNetwork> OpenOrFail(const PodNetworkConfig& config) {
+  auto network = PodNetwork::Open(config);
+  INFO(network.status());
+  REQUIRE(network.ok());
+  return *std::move(network);
+}
+
+struct TestPod {
+  Fd netns;
+  PodAddresses at;
+  const std::string& ip(std::size_t family = 0) const { return at.addresses.at(family); }
+};
+
+TestPod AttachOrFail(PodNetwork& network, const std::string& owner) {
+  TestPod pod{.netns = NewNamespace(), .at = {}};
+  auto addresses = network.Attach(pod.netns.get(), owner);
+  INFO(addresses.status());
+  REQUIRE(addresses.ok());
+  pod.at = *addresses;
+  return pod;
+}
+
+std::string AnyOf(const std::string& address) { return address.find(':') == std::string::npos ? "0.0.0.0" : "::"; }
+
+SandboxSpec::HostPort Port(std::uint16_t host, std::uint16_t container, std::string ip = "",
+                           std::string proto = "tcp") {
+  return {.protocol = std::move(proto), .host_ip = std::move(ip), .host_port = host, .container_port = container};
+}
+
+TEST_CASE("pods reach each other, the node and the outside", "[net]") {
+  SKIP_WITHOUT_NAMESPACES();
+  const NetLab lab;
+  struct Family {
+    std::string cidr, gateway, node_ip, outside_ip;
+  };
+  const std::vector<Family> families{{"10.88.0.0/16", "10.88.0.1", NetLab::kNodeIp, NetLab::kOutsideIp},
+                                     {"fd00:88::/64", "fd00:88::1", NetLab::kNodeIp6, NetLab::kOutsideIp6}};
+  for (const std::vector<std::size_t>& order : {std::vector<std::size_t>{0}, {1}, {0, 1}, {1, 0}}) {
+    std::vector<std::string> cidrs;
+    for (const std::size_t family : order) cidrs.push_back(families[family].cidr);
+    const auto network = OpenOrFail(Config(cidrs));
+    const TestPod a = AttachOrFail(*network, "a");
+    const TestPod b = AttachOrFail(*network, "b");
+    REQUIRE(a.at.addresses.size() == order.size());
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      const Family& family = families[order[i]];
+      INFO(family.cidr << ", place " << i);
+      REQUIRE(ParseCidr(family.cidr)->Contains(*ParseAddress(a.ip(i))));
+      CHECK(network->gateway_addresses().at(i) == family.gateway);
+      const std::string any = AnyOf(a.ip(i));
+      const Fd in_b = Serve(b.netns.get(), any, 8080, SOCK_STREAM);
+      const Fd in_node = Serve(lab.node(), any, 8081, SOCK_STREAM);
+      const Fd in_outside = Serve(lab.outside(), any, 8082, SOCK_STREAM);
+
+      CHECK(SeenFrom(a.netns.get(), b.ip(i), 8080, in_b) == a.ip(i));
+      CHECK(SeenFrom(lab.node(), b.ip(i), 8080, in_b) == family.gateway);
+      CHECK(SeenFrom(b.netns.get(), b.ip(i), 8080, in_b) == b.ip(i));
+      CHECK(SeenFrom(a.netns.get(), family.node_ip, 8081, in_node) == a.ip(i));
+      CHECK(SeenFrom(a.netns.get(), family.gateway, 8081, in_node) == a.ip(i));
+      // The outside sees the node, not the pod.
+      CHECK(SeenFrom(a.netns.get(), family.outside_ip, 8082, in_outside) == family.node_ip);
+      // An address of the range that no pod has answers at once.
+      const Cidr range = *ParseCidr(family.cidr);
+      CHECK_FALSE(Connect(lab.node(), range.At(range.base.v6 ? 0x3fff : 0xfffe).ToString(), 1, 500).ok());
+    }
+    REQUIRE(network->Close().ok());
+  }
+}
+
+TEST_CASE("host ports from the node, a pod, the pod itself and the outside", "[net]") {
+  SKIP_WITHOUT_NAMESPACES();
+  const NetLab lab;
+  const auto network = OpenOrFail(Config({"10.88.0.0/24", "fd00:88::/64"}));
+  const TestPod a = AttachOrFail(*network, "a");
+  const TestPod b = AttachOrFail(*network, "b");
+  const absl::Status added =
+      network->AddHostPorts("b", {Port(80, 8080), Port(53, 5353, "", "udp"), Port(81, 8080, NetLab::kNodeIp)});
+  INFO(added);
+  REQUIRE(added.ok());
+  const std::string gateways[] = {"10.88.0.1", "fd00:88::1"};
+  const std::string nodes[] = {NetLab::kNodeIp, NetLab::kNodeIp6};
+  const std::string outsides[] = {NetLab::kOutsideIp, NetLab::kOutsideIp6};
+  for (const std::size_t i : {0u, 1u}) {
+    const Fd server = Serve(b.netns.get(), AnyOf(nodes[i]), 8080, SOCK_STREAM);
+    const Fd datagrams = Serve(b.netns.get(), b.ip(i), 5353, SOCK_DGRAM);
+    CHECK(SeenFrom(lab.node(), nodes[i], 80, server) == nodes[i]);
+    CHECK(SeenFrom(lab.node(), gateways[i], 80, server) == gateways[i]);
+    CHECK(SeenFrom(lab.outside(), nodes[i], 80, server) == outsides[i]);
+    CHECK(SeenFrom(a.netns.get(), nodes[i], 80, server) == a.ip(i));
+    CHECK(SeenFrom(a.netns.get(), gateways[i], 80, server) == a.ip(i));
+    // The pod reaches itself: it sees the gateway, since it would drop packets from its own address.
+    CHECK(SeenFrom(b.netns.get(), nodes[i], 80, server) == gateways[i]);
+    CHECK(SeenFromUdp(a.netns.get(), nodes[i], 53, datagrams) == a.ip(i));
+    CHECK(SeenFromUdp(b.netns.get(), nodes[i], 53, datagrams) == gateways[i]);
+    CHECK(SeenFromUdp(lab.outside(), nodes[i], 53, datagrams) == outsides[i]);
+  }
+  const Fd server = Serve(b.netns.get(), "0.0.0.0", 8080, SOCK_STREAM);
+  CHECK(SeenFrom(lab.outside(), NetLab::kNodeIp, 81, server) == NetLab::kOutsideIp);
+  // The node's loopback: IPv4 leads to the pod, ::1 stays the node's own.
+  CHECK(SeenFrom(lab.node(), "127.0.0.1", 80, server) == gateways[0]);
+  CHECK(Connect(lab.node(), "::1", 80, 500).status().message().find("refused") != std::string::npos);
+  CHECK_FALSE(Connect(lab.node(), "127.0.0.1", 81, 500).ok());
+
+  REQUIRE(network->Detach("b").ok());
+  CHECK_FALSE(Connect(lab.outside(), NetLab::kNodeIp, 80, 500).ok());
+  REQUIRE(network->Close().ok());
+}
+
+TEST_CASE("a pod can reach neither the node's loopback nor speak with another address", "[net]") {
+  SKIP_WITHOUT_NAMESPACES();
+  const NetLab lab;
+  const auto network = OpenOrFail(Config({"10.88.0.0/24"}));
+  const TestPod a = AttachOrFail(*network, "a");
+  // A host port switches route_localnet on for this interface: the dangerous case (CVE-2020-8558).
+  REQUIRE(network->AddHostPorts("a", {Port(80, 8080)}).ok());
+  const Fd secret = Serve(lab.node(), "127.0.0.1", 9000, SOCK_DGRAM);
+  const Fd open = Serve(lab.node(), NetLab::kNodeIp, 9001, SOCK_DGRAM);
+
+  // In the pod: 127.0.0.1 is routed out, and a second, forged address is added.
+  const absl::Status prepared = RunInNetworkNamespace(a.netns.get(), [] {
+    Links inside = Links::Open().value();
+    const auto eth0 = inside.Find("eth0").value();
+    return inside.AddAddress(eth0->index, ParseAddress("10.88.0.77").value());
+  });
+  REQUIRE(prepared.ok());
+  const auto send_from = [&](const std::string& source, const std::string& to, std::uint16_t port) {
+    const Fd client = Serve(a.netns.get(), source, 0, SOCK_DGRAM);
+    sockaddr_in target{};
+    target.sin_family = AF_INET;
+    target.sin_port = htons(port);
+    inet_pton(AF_INET, to.c_str(), &target.sin_addr);
+    return sendto(client.get(), "x", 1, 0, reinterpret_cast<sockaddr*>(&target), sizeof target) == 1;
+  };
+  const auto arrived = [](const Fd& fd) {
+    char byte;
+    return recv(fd.get(), &byte, 1, MSG_DONTWAIT) == 1;
+  };
+  REQUIRE(send_from("10.88.0.77", NetLab::kNodeIp, 9001));
+  // Packets keep their order, so once the honest one is there the forged one is not to come.
+  REQUIRE(SeenFromUdp(a.netns.get(), NetLab::kNodeIp, 9001, open) == a.ip());
+  CHECK_FALSE(arrived(open));
+  CHECK_FALSE(arrived(secret));
+  REQUIRE(network->Close().ok());
+}
+
+TEST_CASE("a detached pod is cut off while its namespace lives", "[net]") {
+  SKIP_WITHOUT_NAMESPACES();
+  const NetLab lab;
+  const auto network = OpenOrFail(Config({"10.88.0.0/24"}));
+  const TestPod a = AttachOrFail(*network, "a");
+  const Fd in_a = Serve(a.netns.get(), "0.0.0.0", 8080, SOCK_STREAM);
+  const Fd in_node = Serve(lab.node(), "0.0.0.0", 8081, SOCK_STREAM);
+  REQUIRE(SeenFrom(lab.node(), a.ip(), 8080, in_a) == "10.88.0.1");
+  REQUIRE(network->Detach("a").ok());
+  CHECK(network->Detach("a").ok());
+  CHECK_FALSE(Connect(lab.node(), a.ip(), 8080, 500).ok());
+  CHECK_FALSE(Connect(a.netns.get(), NetLab::kNodeIp, 8081, 300).ok());
+  REQUIRE(network->Close().ok());
+}
+
+TEST_CASE("names, conflicts and mistakes are told", "[net]") {
+  SKIP_WITHOUT_NAMESPACES();
+  const NetLab lab;
+  const auto network = OpenOrFail(Config({"10.88.0.0/24"}));
+  const TestPod a = AttachOrFail(*network, "a");
+  const TestPod b = AttachOrFail(*network, "b");
+  CHECK(absl::IsAlreadyExists(network->Attach(NewNamespace().get(), "a").status()));
+  // The namespace has an eth0 already; the address that was taken for it is not lost.
+  CHECK(absl::IsAlreadyExists(network->Attach(a.netns.get(), "again").status()));
+  CHECK(absl::IsNotFound(network->AddHostPorts("again", {Port(80, 80)})));
+
+  REQUIRE(network->AddHostPorts("a", {Port(80, 8080)}).ok());
+  CHECK(network->AddHostPorts("a", {Port(80, 8080)}).ok());
+  const absl::Status taken = network->AddHostPorts("b", {Port(8443, 443), Port(80, 8080, NetLab::kNodeIp)});
+  CHECK(absl::IsAlreadyExists(taken));
+  CHECK(taken.message().find("80/tcp") != std::string::npos);
+  CHECK(network->AddHostPorts("b", {Port(80, 8080, "", "udp")}).ok());
+  // The first port of the refused call was withdrawn.
+  CHECK(network->AddHostPorts("a", {Port(8443, 443)}).ok());
+  CHECK(absl::IsInvalidArgument(network->AddHostPorts("b", {Port(0, 80)})));
+  CHECK(absl::IsInvalidArgument(network->AddHostPorts("b", {Port(1, 80, "", "icmp")})));
+  CHECK(absl::IsInvalidArgument(network->AddHostPorts("b", {Port(1, 80, "::1")})));
+  CHECK(absl::IsInvalidArgument(network->AddHostPorts("b", {Port(1, 80, "localhost")})));
+
+  CHECK(absl::IsNotFound(network->Rename("nobody", "x")));
+  CHECK(absl::IsAlreadyExists(network->Rename("a", "b")));
+  REQUIRE(network->Rename("a", "c").ok());
+  CHECK(absl::IsAlreadyExists(network->AddHostPorts("b", {Port(8443, 443)})));
+  REQUIRE(network->Detach("c").ok());
+  CHECK(network->AddHostPorts("b", {Port(8443, 443)}).ok());
+  REQUIRE(network->Close().ok());
+}
+
+TEST_CASE("bad configurations are refused by name", "[net]") {
+  SKIP_WITHOUT_NAMESPACES();
+  const NetLab lab;
+  for (const std::string& text :
+       {std::string("10.88.0.0"), std::string("10.88.0.0/33"), std::string("10.88.0/16"), std::string("fd00::/129"),
+        std::string("x/8"), std::string("10.88.0.0/"), std::string("10.88.0.0/16 "), std::string("10.88.0.0/31")}) {
+    const auto network = PodNetwork::Open(Config({text}));
+    INFO(text << " " << network.status());
+    REQUIRE(absl::IsInvalidArgument(network.status()));
+    CHECK(network.status().message().find(text) != std::string::npos);
+  }
+  CHECK(absl::IsInvalidArgument(PodNetwork::Open(Config({})).status()));
+  CHECK(absl::IsInvalidArgument(PodNetwork::Open(Config({"10.88.0.0/16", "10.89.0.0/16"})).status()));
+  PodNetworkConfig unnamed = Config({"10.88.0.0/16"});
+  unnamed.instance = "Not good";
+  CHECK(absl::IsInvalidArgument(PodNetwork::Open(unnamed).status()));
+  // The node's own address lies in the range.
+  const auto overlap = PodNetwork::Open(Config({"192.0.2.0/24"}));
+  CHECK(absl::IsFailedPrecondition(overlap.status()));
+  CHECK(overlap.status().message().find("uplink") != std::string::npos);
+}
+
+TEST_CASE("a restarted agent takes its pods back and sweeps the rest", "[net]") {
+  SKIP_WITHOUT_NAMESPACES();
+  const NetLab lab;
+  auto network = OpenOrFail(Config({"10.88.0.0/24"}));
+  const TestPod a = AttachOrFail(*network, "a");
+  const TestPod stale = AttachOrFail(*network, "stale");
+  REQUIRE(network->AddHostPorts("a", {Port(80, 8080)}).ok());
+  REQUIRE(network->AddHostPorts("stale", {Port(81, 8080)}).ok());
+  const Fd in_a = Serve(a.netns.get(), "0.0.0.0", 8080, SOCK_STREAM);
+  const Fd in_stale = Serve(stale.netns.get(), "0.0.0.0", 8080, SOCK_STREAM);
+  network.reset();  // as a crash: nothing is taken down
+
+  network = OpenOrFail(Config({"10.88.0.0/24"}));
+  // Host ports work on before anybody tells of them.
+  CHECK(SeenFrom(lab.outside(), NetLab::kNodeIp, 80, in_a) == NetLab::kOutsideIp);
+  REQUIRE(network->Reserve("a", a.at).ok());
+  CHECK(network->Reserve("a", a.at).ok());
+  CHECK(absl::IsAlreadyExists(network->Reserve("thief", a.at)));
+  REQUIRE(network->AddHostPorts("a", {Port(80, 8080)}).ok());
+  REQUIRE(network->SweepInterfaces().ok());
+
+  Links links = Links::Open().value();
+  const auto left = links.List("veth", "blt1-");
+  REQUIRE(left.ok());
+  REQUIRE(left->size() == 1);
+  CHECK(left->front().name == a.at.host_interface);
+  CHECK(SeenFrom(lab.outside(), NetLab::kNodeIp, 80, in_a) == NetLab::kOutsideIp);
+  CHECK_FALSE(Connect(lab.outside(), NetLab::kNodeIp, 81, 300).ok());
+  const TestPod next = AttachOrFail(*network, "next");
+  CHECK(next.ip() != a.ip());
+  CHECK(next.at.host_interface != a.at.host_interface);
+  REQUIRE(network->Close().ok());
+}
+
+TEST_CASE("many pods come and go and leave nothing", "[net]") {
+  SKIP_WITHOUT_NAMESPACES();
+  const NetLab lab;
+  Links links = Links::Open().value();
+  const std::size_t links_before = links.List("", "")->size();
+  const std::size_t addresses_before = links.ListAddresses()->size();
+  const auto network = OpenOrFail(Config({"10.88.0.0/28", "fd00:88::/64"}));
+  for (int i = 0; i < 200; ++i) {
+    const std::string owner = "pod" + std::to_string(i);
+    const TestPod pod = AttachOrFail(*network, owner);
+    REQUIRE(network->AddHostPorts(owner, {Port(80, 8080), Port(80, 8080, "", "udp")}).ok());
+    REQUIRE(network->Detach(owner).ok());
+  }
+  REQUIRE(network->SweepInterfaces().ok());
+  CHECK(links.List("veth", "blt1-")->empty());
+  REQUIRE(network->Close().ok());
+  CHECK(links.List("", "")->size() == links_before);
+  CHECK(links.ListAddresses()->size() == addresses_before);
+}
+
+TEST_CASE("a range runs out with clear words, and a freed address helps at once", "[net]") {
+  SKIP_WITHOUT_NAMESPACES();
+  const NetLab lab;
+  const auto network = OpenOrFail(Config({"10.88.0.0/30"}));
+  const TestPod only = AttachOrFail(*network, "only");
+  CHECK(only.ip() == "10.88.0.2");
+  const Fd netns = NewNamespace();
+  const auto full = network->Attach(netns.get(), "second");
+  CHECK(absl::IsResourceExhausted(full.status()));
+  CHECK(full.status().message().find("10.88.0.0/30") != std::string::npos);
+  REQUIRE(network->Detach("only").ok());
+  CHECK(network->Attach(netns.get(), "second").ok());
+  REQUIRE(network->Close().ok());
+}
+
+}  // namespace
+}  // namespace burstlet::sandbox
