@@ -26,6 +26,7 @@ class Node:
         self.identity = os.path.join(env.dir, "cluster", "nodes", name)
         self.process = None
         self.extra_env = {}
+        self.prefix = []  # before the command line, e.g. to enter a cgroup; must exec
         env.driver("node-kubeconfig", env.cluster_dir, name, "--ip", self.ip)
         self.config = self.default_config()
         merge(self.config, config or {})
@@ -63,7 +64,7 @@ class Node:
         with open(path, "w", encoding="utf-8") as out:
             json.dump(self.config, out, indent=1)  # which is YAML too
         command = [
-            self.env.burstlet, "node", "--kubeconfig", self.kubeconfig, "--config", path,
+            *self.prefix, self.env.burstlet, "node", "--kubeconfig", self.kubeconfig, "--config", path,
             "--node-name", self.name, "--node-ip", self.ip, "--root-dir", self.root_dir, *self.args,
         ]
         with open(self.log, "ab") as log:
