@@ -117,12 +117,16 @@ absl::StatusOr<std::vector<sandbox::MountSpec>> TranslateMounts(const kube::Pod&
                                                                 const std::map<std::string, std::string>& env,
                                                                 const std::vector<sandbox::MountSpec>& files,
                                                                 bool read_only_rootfs) {
-  std::vector<sandbox::MountSpec> result;
+  std::multimap<std::size_t, sandbox::MountSpec> by_depth;  // in order of insertion where the depth is the same
+  auto add = [&](sandbox::MountSpec mount) {
+    const std::size_t depth = Elements(mount.destination).size();
+    by_depth.emplace(depth, std::move(mount));
+  };
   std::set<std::string> taken;
   for (const auto& mount : container.volumeMounts) {
     ASSIGN_OR_RETURN(sandbox::MountSpec translated, TranslateMount(pod, container, mount, env));
     taken.insert(translated.destination);
-    result.push_back(std::move(translated));
+    add(std::move(translated));
   }
   static const std::set<std::string> kManaged = {"/etc/hosts", "/etc/hostname", "/etc/resolv.conf"};
   for (const auto& file : files) {
@@ -133,11 +137,10 @@ absl::StatusOr<std::vector<sandbox::MountSpec>> TranslateMounts(const kube::Pod&
     if (managed && taken.count(mount.destination) != 0) continue;
     // /etc/hosts stays writable, as the kubelet mounts it; the other two follow the root file system.
     if (managed && mount.destination != "/etc/hosts" && read_only_rootfs) mount.read_only = true;
-    result.push_back(std::move(mount));
+    add(std::move(mount));
   }
-  std::stable_sort(result.begin(), result.end(), [](const auto& a, const auto& b) {
-    return Elements(a.destination).size() < Elements(b.destination).size();
-  });
+  std::vector<sandbox::MountSpec> result;
+  for (auto& [depth, mount] : by_depth) result.push_back(std::move(mount));
   return result;
 }
 
