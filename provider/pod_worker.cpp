@@ -254,6 +254,9 @@ void PodWorker::WatchSandboxEvents() {
 }
 
 void PodWorker::Publish() {
+  // A pod that ended before this agent knew it: the status that is stored is all that anybody remembers.
+  const bool stored_end = pod_->status.phase == "Succeeded" || pod_->status.phase == "Failed";
+  if (stored_end && view_.containers.empty() && !view_.failure) return;
   kube::PodStatus previous = context_.statuses.Get(pod_->metadata.uid).value_or(pod_->status);
   kube::PodStatus next = GeneratePodStatus(*pod_, view_, previous, {context_.node.addresses}, kube::Time{UnixNow()});
   if (!ready_seen_) {

@@ -1,0 +1,58 @@
+// Every series the agent exposes of itself, one line each; and the one object that keeps their values.
+//
+// Names are the kubelet's where the meaning is the kubelet's, else they begin with burstlet_. Values are kept by
+// prometheus-cpp inside the body. Threads: any.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+namespace burstlet {
+
+enum class Series {
+  kPodStartStage,         // histogram {stage}
+  kPodStartDuration,      // histogram
+  kPodStartSliDuration,   // histogram
+  kRunningPods,           // gauge
+  kRunningContainers,     // gauge {container_state}
+  kStartedPods,           // counter
+  kStartedContainers,     // counter {container_type}
+  kStartedContainerErrors,  // counter {container_type, code}
+  kRuntimeOperations,     // counter {operation_type}
+  kRuntimeOperationErrors,  // counter {operation_type}
+  kRuntimeOperationDuration,  // histogram {operation_type}
+  kHttpRequests,          // counter {method, path, server_type, long_running}
+  kImagePulls,            // counter {result}
+  kImagePullBytes,        // counter
+  kImagePullDuration,     // histogram
+  kStatusWrites,          // counter {result}
+  kNodeName,              // gauge {node}
+  kBuildInfo,             // gauge {version}
+  kDroppedLogLines,       // gauge
+};
+
+using Labels = std::map<std::string, std::string>;
+
+class Metrics {
+ public:
+  Metrics();
+  ~Metrics();
+  Metrics(const Metrics&) = delete;
+  Metrics& operator=(const Metrics&) = delete;
+
+  /// Counters.
+  void Add(Series series, const Labels& labels = {}, double amount = 1);
+  /// Gauges.
+  void Set(Series series, double value, const Labels& labels = {});
+  /// Histograms, in the unit of the series' name.
+  void Observe(Series series, double value, const Labels& labels = {});
+  /// The Prometheus text format of all series and of the process itself (process_*).
+  std::string Text() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace burstlet

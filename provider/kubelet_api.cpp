@@ -1,0 +1,241 @@
+#include "provider/kubelet_api.h"
+
+#include <chrono>
+#include <future>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "kube/json.h"
+#include "metrics/log.h"
+#include "metrics/status.h"
+#include "provider/resource_metrics.h"
+
+namespace burstlet::provider {
+namespace {
+
+using kube::ContainerRef;
+using kube::Reply;
+
+/// What all handlers share.
+struct Api {
+  kube::Loop& loop;
+  PodRuntime& runtime;
+  kube::Client& client;
+  Metrics& metrics;
+};
+
+absl::StatusOr<PodWorker*> FindPod(Api& api, const ContainerRef& ref) {
+  PodWorker* worker = ref.uid.empty() ? api.runtime.workers().FindByName(ref.name_space, ref.pod)
+                                      : api.runtime.workers().FindByUid(ref.uid);
+  const bool match = worker != nullptr && worker->pod()->metadata.namespace_ == ref.name_space &&
+                     worker->pod()->metadata.name == ref.pod;
+  if (!match) return absl::NotFoundError(absl::StrCat("pod \"", ref.pod, "\" not found"));
+  return worker;
+}
+
+kube::Pod WithStatus(Api& api, const PodWorker& worker) {
+  kube::Pod pod = *worker.pod();
+  if (auto status = api.runtime.statuses().Get(pod.metadata.uid)) pod.status = *std::move(status);
+  return pod;
+}
+
+/// Runs `fn` on the loop and waits: for the few handlers that answer at once.
+std::string OnLoop(kube::Loop& loop, std::function<std::string()> fn) {
+  auto promise = std::make_shared<std::promise<std::string>>();
+  auto future = promise->get_future();
+  loop.Post([promise, fn = std::move(fn)] { promise->set_value(fn()); });
+  if (future.wait_for(std::chrono::seconds(10)) != std::future_status::ready) return "";
+  return future.get();
+}
+
+std::string PodList(Api& api, bool running_only) {
+  std::string items;
+  for (PodWorker* worker : api.runtime.workers().All()) {
+    if (running_only && worker->sandbox() == nullptr) continue;
+    absl::StrAppend(&items, items.empty() ? "" : ",", kube::Encode(WithStatus(api, *worker)));
+  }
+  return absl::StrCat("{\"kind\":\"PodList\",\"apiVersion\":\"v1\",\"metadata\":{},\"items\":[", items, "]}\n");
+}
+
+void ContainerLogs(Api& api, const ContainerRef& ref, const kube::LogOptions& options,
+                   const Reply<kube::LogSource>& reply) {
+  const auto worker = FindPod(api, ref);
+  if (!worker.ok()) return reply(worker.status());
+  auto path = (*worker)->LogPath(ref.container, options.previous);
+  if (!path.ok()) return reply(path.status());
+  // Finished once this run has ended: the id tells it from a later one.
+  const ContainerInstance& instance = (*worker)->view().containers.at(ref.container).instances[options.previous ? 1 : 0];
+  auto ended = std::make_shared<std::atomic<bool>>(instance.phase == ContainerInstance::Phase::kExited);
+  kube::LogSource source;
+  source.path = *std::move(path);
+  const std::string id = instance.id;
+  const std::string uid = (*worker)->pod()->metadata.uid;
+  Api* shared = &api;
+  source.finished = [shared, ended, id, uid, name = ref.container] {
+    if (*ended) return true;
+    shared->loop.Post([shared, ended, id, uid, name] {
+      PodWorker* now = shared->runtime.workers().FindByUid(uid);
+      bool running = false;
+      if (now != nullptr) {
+        const auto view = now->view().containers.find(name);
+        running = view != now->view().containers.end() && !view->second.instances.empty() &&
+                  view->second.instances.front().id == id && IsRunning(view->second);
+      }
+      if (!running) *ended = true;
+    });
+    return false;
+  };
+  reply(std::move(source));
+}
+
+void StartStreams(Api& api, const kube::ExecRequest& request, bool attach, const Reply<kube::ExecSession>& reply) {
+  const auto worker = FindPod(api, request.container);
+  if (!worker.ok()) return reply(worker.status());
+  auto id = (*worker)->RunningContainer(request.container.container);
+  if (!id.ok()) return reply(id.status());
+  auto handle = (*worker)->sandbox();
+  if (handle == nullptr) return reply(absl::FailedPreconditionError("the pod's sandbox is not running"));
+  sandbox::ExecSpec spec;
+  spec.args = request.command;
+  spec.tty = request.tty;
+  spec.want_stdin = request.want_stdin;
+  spec.want_stdout = request.want_stdout;
+  spec.want_stderr = request.want_stderr;
+  api.runtime.pool().Submit([handle, id = *id, spec = std::move(spec), attach, reply] {
+    auto streams = handle->With([&](sandbox::Sandbox& sandbox) {
+      return attach ? sandbox.Attach(id, spec.want_stdin) : sandbox.Exec(id, spec);
+    });
+    if (!streams.ok()) return reply(streams.status());
+    kube::ExecSession session;
+    session.stdin_fd = streams->stdin_fd;
+    session.stdout_fd = streams->stdout_fd;
+    session.stderr_fd = streams->stderr_fd;
+    session.master_fd = streams->master_fd;
+    session.exit_fd = streams->exit_fd;
+    reply(std::move(session));
+  });
+}
+
+void ResourceMetrics(Api& api, const Reply<std::string>& reply) {
+  struct Target {
+    PodUsage usage;
+    std::shared_ptr<SandboxHandle> sandbox;
+  };
+  std::vector<Target> targets;
+  for (PodWorker* worker : api.runtime.workers().All()) {
+    if (worker->sandbox() == nullptr) continue;
+    Target target;
+    target.usage.name_space = worker->pod()->metadata.namespace_;
+    target.usage.pod = worker->pod()->metadata.name;
+    for (const auto& [name, view] : worker->view().containers) {
+      if (IsRunning(view)) target.usage.started_at.emplace_back(name, view.instances.front().started_at);
+    }
+    target.sandbox = worker->sandbox();
+    targets.push_back(std::move(target));
+  }
+  api.runtime.pool().Submit([targets = std::move(targets), reply]() mutable {
+    bool failed = false;
+    std::vector<PodUsage> pods;
+    for (Target& target : targets) {
+      auto stats = target.sandbox->With([](sandbox::Sandbox& sandbox) { return sandbox.Stats(); });
+      if (!stats.ok()) {
+        failed = failed || !absl::IsNotFound(stats.status());
+        continue;
+      }
+      target.usage.stats = *std::move(stats);
+      target.usage.read_at =
+          std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+      pods.push_back(std::move(target.usage));
+    }
+    reply(ResourceMetricsText(ReadNodeUsage(), pods, failed));
+  });
+}
+
+std::string MetricsText(Api& api) {
+  double pods = 0;
+  std::map<std::string, double> containers{{"running", 0}, {"exited", 0}, {"created", 0}};
+  for (PodWorker* worker : api.runtime.workers().All()) {
+    if (worker->sandbox() != nullptr) pods += 1;
+    for (const auto& [name, view] : worker->view().containers) {
+      for (const ContainerInstance& instance : view.instances) {
+        containers[instance.phase == ContainerInstance::Phase::kRunning ? "running" : "exited"] += 1;
+      }
+    }
+  }
+  api.metrics.Set(Series::kRunningPods, pods);
+  for (const auto& [state, count] : containers) api.metrics.Set(Series::kRunningContainers, count, {{"container_state", state}});
+  api.metrics.Set(Series::kDroppedLogLines, static_cast<double>(DroppedLogLines()));
+  return api.metrics.Text();
+}
+
+kube::Task<void> ReviewToken(kube::Client* client, std::string token, Reply<kube::TokenReviewStatus> reply) {
+  kube::TokenReview review;
+  review.apiVersion = "authentication.k8s.io/v1";
+  review.kind = "TokenReview";
+  review.spec.token = std::move(token);
+  auto answer = co_await client->ReviewToken(std::move(review));
+  if (answer.ok()) {
+    reply(answer->status);
+  } else {
+    reply(answer.status());
+  }
+}
+
+kube::Task<void> ReviewAccess(kube::Client* client, kube::SubjectAccessReviewSpec spec,
+                              Reply<kube::SubjectAccessReviewStatus> reply) {
+  kube::SubjectAccessReview review;
+  review.apiVersion = "authorization.k8s.io/v1";
+  review.kind = "SubjectAccessReview";
+  review.spec = std::move(spec);
+  auto answer = co_await client->ReviewAccess(std::move(review));
+  if (answer.ok()) {
+    reply(answer->status);
+  } else {
+    reply(answer.status());
+  }
+}
+
+}  // namespace
+
+kube::KubeletHandlers MakeKubeletHandlers(kube::Loop& loop, PodRuntime& runtime, kube::Client& client,
+                                          Metrics& metrics, const Config& config) {
+  auto api = std::make_shared<Api>(Api{loop, runtime, client, metrics});
+  kube::KubeletHandlers handlers;
+  handlers.pods_json = [api] { return OnLoop(api->loop, [api] { return PodList(*api, false); }); };
+  handlers.running_pods_json = [api] { return OnLoop(api->loop, [api] { return PodList(*api, true); }); };
+  handlers.metrics = [api](Reply<std::string> reply) {
+    api->loop.Post([api, reply = std::move(reply)] { reply(MetricsText(*api)); });
+  };
+  handlers.metrics_resource = [api](Reply<std::string> reply) {
+    api->loop.Post([api, reply = std::move(reply)] { ResourceMetrics(*api, reply); });
+  };
+  handlers.configz_json = [text = ConfigJson(config)] { return text; };
+  handlers.healthz = [api] {
+    // The loop answers, so the loop runs: that is the health of the sync loop.
+    const std::string alive = OnLoop(api->loop, [] { return std::string("ok"); });
+    return alive == "ok" ? absl::OkStatus() : absl::UnavailableError("the sync loop does not answer");
+  };
+  handlers.container_logs = [api](ContainerRef ref, kube::LogOptions options, Reply<kube::LogSource> reply) {
+    api->loop.Post([api, ref = std::move(ref), options, reply = std::move(reply)] { ContainerLogs(*api, ref, options, reply); });
+  };
+  handlers.exec = [api](kube::ExecRequest request, Reply<kube::ExecSession> reply) {
+    api->loop.Post([api, request = std::move(request), reply = std::move(reply)] { StartStreams(*api, request, false, reply); });
+  };
+  handlers.attach = [api](kube::ExecRequest request, Reply<kube::ExecSession> reply) {
+    api->loop.Post([api, request = std::move(request), reply = std::move(reply)] { StartStreams(*api, request, true, reply); });
+  };
+  handlers.review_token = [api](std::string token, Reply<kube::TokenReviewStatus> reply) {
+    api->loop.Post([api, token = std::move(token), reply = std::move(reply)] {
+      api->runtime.tasks().Spawn("token review", ReviewToken(&api->client, token, reply));
+    });
+  };
+  handlers.review_access = [api](kube::SubjectAccessReviewSpec spec, Reply<kube::SubjectAccessReviewStatus> reply) {
+    api->loop.Post([api, spec = std::move(spec), reply = std::move(reply)] {
+      api->runtime.tasks().Spawn("access review", ReviewAccess(&api->client, spec, reply));
+    });
+  };
+  return handlers;
+}
+
+}  // namespace burstlet::provider

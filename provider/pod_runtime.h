@@ -1,0 +1,79 @@
+// Everything below the pods, put together once: network, sandboxes, images, volumes, workers.
+//
+// The node in a cluster and `burstlet run` differ only in where pods, objects and statuses come from and go to; both
+// build on this. Owner: NodeAgent / Standalone. Loop thread only.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "cache/image_store.h"
+#include "kube/async/offload.h"
+#include "kube/async/task_group.h"
+#include "kube/event_recorder.h"
+#include "metrics/catalog.h"
+#include "provider/config.h"
+#include "provider/image_manager.h"
+#include "provider/node_info.h"
+#include "provider/pod_workers.h"
+#include "provider/status/status_manager.h"
+#include "provider/volumes/volume_manager.h"
+#include "sandbox/net/pod_network.h"
+#include "sandbox/sandbox.h"
+
+namespace burstlet::provider {
+
+/// What differs between the two ways to run pods. The references outlive the runtime.
+struct PodRuntimeSources {
+  kube::Loop& loop;
+  ObjectSource& objects;
+  kube::EventRecorder& events;
+  StatusSink& sink;
+  Metrics& metrics;
+  PodWorkers::Admit admit;
+  std::function<std::vector<std::shared_ptr<const kube::Service>>(const std::string& name_space)> services;
+};
+
+class PodRuntime {
+ public:
+  /// Locks the root directory, opens the stores, adopts what a former agent left. kFailedPrecondition: another agent
+  /// has the lock. Blocking; before the loop runs.
+  static absl::StatusOr<std::unique_ptr<PodRuntime>> Open(const Config& config, const NodeInfo& node,
+                                                          PodRuntimeSources sources);
+  ~PodRuntime();
+
+  PodWorkers& workers() { return *workers_; }
+  StatusManager& statuses() { return *statuses_; }
+  cache::ImageStore& images() { return *images_; }
+  kube::WorkerPool& pool() { return pool_; }
+  kube::TaskGroup& tasks() { return tasks_; }
+  const AgentPaths& paths() const { return paths_; }
+
+ private:
+  PodRuntime(const Config& config, const NodeInfo& node, PodRuntimeSources sources);
+  absl::Status Start();
+  absl::StatusOr<std::vector<Recovered>> GatherRecovered();
+  void PodStarted(const kube::Pod& pod, const PodTimeline& timeline);
+
+  const Config config_;
+  const NodeInfo& node_;
+  PodRuntimeSources sources_;
+  AgentPaths paths_;
+  int lock_fd_ = -1;
+  kube::TaskGroup tasks_;
+  std::unique_ptr<sandbox::PodNetwork> network_;
+  std::unique_ptr<sandbox::SandboxDriver> driver_;
+  std::unique_ptr<cache::ImageStore> images_;
+  kube::WorkerPool pool_;
+  std::unique_ptr<ImageManager> image_manager_;
+  std::unique_ptr<VolumeManager> volumes_;
+  std::unique_ptr<StatusManager> statuses_;
+  std::unique_ptr<PodWorkers> workers_;
+};
+
+/// Short text that tells agents of one host apart: names of interfaces and firewall tables.
+std::string InstanceName(const std::string& root_dir);
+
+}  // namespace burstlet::provider
