@@ -1,0 +1,46 @@
+// One TLS connection: handshake, requests one after the other, and the raw wire of those that stream.
+//
+// Owner: the server's table of connections, until on_closed. Threads: its strand. Failure: a broken, slow or hostile
+// peer ends the connection; what was streaming hears OnGone. Limits: header 1 MiB (431), body 64 KiB (413), and a time
+// for the handshake, for a request to arrive and for a response to be taken.
+#pragma once
+
+#include "kube/server/wire.h"
+
+#include <boost/asio/ip/tcp.hpp>
+#include <memory>
+#include <mutex>
+
+#include "kube/server/authn.h"
+#include "kube/server/tls.h"
+
+namespace burstlet::kube {
+
+/// Closed before the event loop goes: replies that come later find it closed and are dropped.
+struct LoopGate {
+  std::mutex mutex;
+  bool open = true;
+};
+
+class Connection {
+ public:
+  struct Environment {
+    TlsReloader* tls = nullptr;
+    std::shared_ptr<LoopGate> gate;
+    std::function<void(Exchange&, const PeerCertificate&)> handle;
+    std::function<void(Connection*)> on_closed;
+  };
+
+  /// The socket's executor is the connection's strand.
+  static std::shared_ptr<Connection> Create(boost::asio::ip::tcp::socket socket, const Environment& environment);
+  virtual ~Connection() = default;
+
+  virtual boost::asio::any_io_executor strand() = 0;
+  // All on the strand:
+  virtual void Start() = 0;
+  /// Ends after the present request, or at once when there is none.
+  virtual void Drain() = 0;
+  virtual void Kill() = 0;
+};
+
+}  // namespace burstlet::kube

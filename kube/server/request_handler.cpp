@@ -1,0 +1,170 @@
+#include "kube/server/request_handler.h"
+
+#include <chrono>
+#include <utility>
+
+#include "kube/server/log_options.h"
+#include "kube/server/log_stream.h"
+#include "metrics/log.h"
+
+namespace burstlet::kube {
+namespace {
+
+constexpr char kJson[] = "application/json";
+constexpr char kExposition[] = "text/plain; version=0.0.4; charset=utf-8";
+
+HttpResponse JsonResponse(std::string body) {
+  HttpResponse response = TextResponse(200, std::move(body));
+  response.content_type = kJson;
+  return response;
+}
+
+HttpResponse NotFound() { return TextResponse(404, "404 page not found\n"); }
+
+void RespondJson(Exchange& exchange, const std::function<std::string()>& handler) {
+  exchange.Respond(handler ? JsonResponse(handler()) : NotFound());
+}
+
+// Answers with a handler's text once it is there.
+Reply<std::string> TextReply(Exchange& exchange, std::string content_type) {
+  return [resume = exchange.Resumer(), content_type](absl::StatusOr<std::string> text) {
+    resume([text = std::move(text), content_type](Exchange& target) mutable {
+      if (!text.ok()) {
+        target.Respond(ErrorResponse(text.status()));
+        return;
+      }
+      HttpResponse response = TextResponse(200, std::move(text).value());
+      response.content_type = content_type;
+      target.Respond(std::move(response));
+    });
+  };
+}
+
+std::int64_t UnixNanos() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
+}
+
+}  // namespace
+
+RequestHandler::RequestHandler(const KubeletServerConfig& config, KubeletHandlers handlers,
+                               std::shared_ptr<LogWatcher> watcher)
+    : config_(config),
+      handlers_(std::move(handlers)),
+      watcher_(std::move(watcher)),
+      authenticator_(config.token_authentication, config.anonymous, handlers_.review_token),
+      authorizer_(std::make_shared<Authorizer>(config.node_name, handlers_.review_access)) {}
+
+void RequestHandler::Handle(Exchange& exchange, const PeerCertificate& peer) {
+  const auto route = std::make_shared<const Route>(Classify(exchange.request().method, exchange.request().path));
+  authenticator_.Authenticate(
+      peer, exchange.request(),
+      // Runs on any thread, maybe after the server has gone: `this` is touched on the strand only.
+      [this, route, authorizer = authorizer_, resume = exchange.Resumer()](std::optional<UserInfo> user) {
+        if (!user.has_value()) {
+          resume([](Exchange& target) { target.Respond(TextResponse(401, "Unauthorized")); });
+          return;
+        }
+        authorizer->Authorize(*user, *route, [this, route, resume](std::unique_ptr<HttpResponse> refusal) {
+          const std::shared_ptr<HttpResponse> answer = std::move(refusal);
+          resume([this, route, answer](Exchange& target) {
+            if (answer != nullptr) {
+              target.Respond(std::move(*answer));
+            } else {
+              Serve(target, *route);
+            }
+          });
+        });
+      });
+}
+
+void RequestHandler::Serve(Exchange& exchange, const Route& route) {
+  V(4, "Serves", {{"method", exchange.request().method}, {"path", exchange.request().path}});
+  if (!route.method_allowed) {
+    HttpResponse response = TextResponse(405, "Method Not Allowed");
+    response.headers.emplace_back("Allow", route.allow);
+    exchange.Respond(std::move(response));
+    return;
+  }
+  switch (route.endpoint) {
+    case Endpoint::kHealthz: return ServeHealth(exchange, route);
+    case Endpoint::kPods: return RespondJson(exchange, handlers_.pods_json);
+    case Endpoint::kRunningPods: return RespondJson(exchange, handlers_.running_pods_json);
+    case Endpoint::kConfigz: return RespondJson(exchange, handlers_.configz_json);
+    case Endpoint::kStatsSummary: return ServeStats(exchange);
+    case Endpoint::kMetrics: return ServeText(exchange, handlers_.metrics);
+    case Endpoint::kMetricsResource: return ServeText(exchange, handlers_.metrics_resource);
+    case Endpoint::kMetricsCadvisor: return ServeText(exchange, handlers_.metrics_cadvisor);
+    case Endpoint::kMetricsProbes: return ServeText(exchange, handlers_.metrics_probes);
+    case Endpoint::kContainerLogs: return ServeLogs(exchange, route);
+    case Endpoint::kExec:
+    case Endpoint::kAttach:
+    case Endpoint::kPortForward:
+    case Endpoint::kRun: return exchange.Respond(TextResponse(501, "not implemented\n"));
+    case Endpoint::kCheckpoint:
+      return exchange.Respond(TextResponse(501, "checkpointing containers is not supported by this node\n"));
+    case Endpoint::kNodeLogs: return exchange.Respond(TextResponse(405, "logs endpoint is disabled.\n"));
+    case Endpoint::kPprof: return exchange.Respond(TextResponse(405, "profiling endpoint is disabled.\n"));
+    case Endpoint::kDebugFlags: return exchange.Respond(TextResponse(405, "flags endpoint is disabled.\n"));
+    case Endpoint::kNotFound: return exchange.Respond(NotFound());
+  }
+}
+
+void RequestHandler::ServeHealth(Exchange& exchange, const Route& route) {
+  absl::Status loop = absl::OkStatus();
+  const bool asks_loop = route.rest.empty() || route.rest == "syncloop";
+  if (asks_loop && handlers_.healthz) loop = handlers_.healthz();
+  if (!loop.ok()) {
+    Warn("The health check failed", {{"check", "syncloop"}, {"err", std::string(loop.message())}});
+    // Reasons are in the log only, as apiserver's healthz withholds them.
+    exchange.Respond(TextResponse(500, route.rest.empty()
+                                           ? "[+]ping ok\n[+]log ok\n[-]syncloop failed: reason withheld\n"
+                                             "healthz check failed\n"
+                                           : "internal server error: " + std::string(loop.message()) + "\n"));
+    return;
+  }
+  const bool verbose = route.rest.empty() && exchange.request().HasQuery("verbose");
+  exchange.Respond(
+      TextResponse(200, verbose ? "[+]ping ok\n[+]log ok\n[+]syncloop ok\nhealthz check passed\n" : "ok"));
+}
+
+void RequestHandler::ServeText(Exchange& exchange, const std::function<void(Reply<std::string>)>& handler) {
+  if (!handler) {
+    exchange.Respond(NotFound());
+    return;
+  }
+  handler(TextReply(exchange, kExposition));
+}
+
+void RequestHandler::ServeStats(Exchange& exchange) {
+  if (!handlers_.stats_summary) {
+    exchange.Respond(NotFound());
+    return;
+  }
+  const std::string only = ToLower(exchange.request().Query("only_cpu_and_memory"));
+  handlers_.stats_summary(only == "true" || only == "1" || only == "t", TextReply(exchange, kJson));
+}
+
+void RequestHandler::ServeLogs(Exchange& exchange, const Route& route) {
+  LogOptions options;
+  if (std::optional<HttpResponse> refusal = ParseLogOptions(exchange.request(), UnixNanos(), &options)) {
+    exchange.Respond(std::move(*refusal));
+    return;
+  }
+  if (!handlers_.container_logs) {
+    exchange.Respond(NotFound());
+    return;
+  }
+  handlers_.container_logs(
+      route.container, options, [resume = exchange.Resumer(), options, watcher = watcher_](absl::StatusOr<LogSource> source) {
+        resume([source = std::move(source), options, watcher](Exchange& target) {
+          if (!source.ok()) {
+            target.Respond(ErrorResponse(source.status()));
+            return;
+          }
+          StreamLog(target, *source, options, watcher);
+        });
+      });
+}
+
+}  // namespace burstlet::kube
