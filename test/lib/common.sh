@@ -22,15 +22,22 @@ die() {
 }
 
 # step NAME COMMAND...: runs it with its output in a log of its own; on failure shows the log's end
-# and its place, and ends the script.
+# and its place, and ends the script. The command runs in a subshell, where the first error ends it;
+# for that, step itself may not be called in a condition (`step ... ||`).
 step() {
-  local name=$1 log status=0 begin
+  local name=$1 log status begin
   shift
   begin=$(date +%s)
   mkdir -p "$logs"
   log=$logs/$(tr ' /' '--' <<< "$name").log
   say "$name ..."
-  "$@" > "$log" 2>&1 || status=$?
+  set +e
+  (
+    set -e
+    "$@"
+  ) > "$log" 2>&1
+  status=$?
+  set -e
   if [ $status -ne 0 ]; then
     echo "--- the end of $log" >&2
     tail -n 40 "$log" >&2
