@@ -30,9 +30,8 @@ processes() {
       continue
     fi
     # The mark is inherited by everything a suite starts; a zombie has no environment.
-    if tr '\0' '\n' < "$folder/environ" 2> /dev/null | grep -qx "BURSTLET_TEST_MARK=$id"; then
-      echo "$pid $(tr '\0' ' ' < "$folder/cmdline" 2> /dev/null | cut -c1-120)"
-    elif tr '\0' ' ' < "$folder/cmdline" 2> /dev/null | grep -qF "$run_dir/"; then
+    if grep -zqx "BURSTLET_TEST_MARK=$id" "$folder/environ" 2> /dev/null ||
+      grep -zqF "$run_dir/" "$folder/cmdline" 2> /dev/null; then
       echo "$pid $(tr '\0' ' ' < "$folder/cmdline" | cut -c1-120)"
     fi
   done
@@ -40,8 +39,8 @@ processes() {
 
 # Environment and arguments of this script and of the run that calls it are theirs, not left over.
 unset BURSTLET_TEST_MARK
-report processes "$(processes | grep -vE "leftovers\.sh|^($$|$PPID) " || true)"
-report mounts "$(grep -F -e "$run_dir/" -e "/$id" /proc/self/mounts || true)"
+report processes "$(processes | grep -vF leftovers.sh || true)"
+report mounts "$(grep -v '^nsfs ' /proc/self/mounts | grep -F -e "$run_dir/" -e "/$id" || true)"
 report cgroups "$(find /sys/fs/cgroup -type d -name "$id*" 2> /dev/null || true)"
 report "network namespaces" "$(find /run/netns -name "$id*" 2> /dev/null || true)"
 report "network interfaces" "$(ip -o link show 2> /dev/null | grep -F "$id" || true)"
