@@ -137,12 +137,12 @@ kube::PodStatus GeneratePodStatus(const kube::Pod& pod, const PodRuntimeView& vi
   SetAddresses(pod, view, previous, host, status);
   ContainerStatuses containers = MakeContainerStatuses(pod, view, previous);
   SetPhase(pod, view, previous, containers, status);
-  status.conditions = MakeConditions({pod, containers, previous, status.phase, view.sandbox_ready,
-                                      HadSandbox(view, previous), status.observedGeneration, now});
   if (view.terminated) {
     EndContainerStatuses(pod, containers);
     if (!TerminalPhase(status.phase)) status.phase = "Failed";
   }
+  status.conditions = MakeConditions({pod, containers, previous, status.phase, view.sandbox_ready,
+                                      HadSandbox(view, previous), status.observedGeneration, now});
   HoldPhase(view, previous, status);
   if (TerminalPhase(status.phase)) ForceUnready(status.phase, now, status.conditions);
   status.allocatedResources = PodRequests(pod);

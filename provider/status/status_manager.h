@@ -46,6 +46,8 @@ class StatusManager {
   virtual void Forget(const std::string& uid) = 0;
   /// Stamp hook: a write of `uid` was acknowledged with this status.
   virtual void OnStored(std::function<void(const std::string& uid, const kube::PodStatus& status)> callback) = 0;
+  /// No write or retry starts any more, waiting tasks return: the owner then joins its TaskGroup.
+  virtual void Stop() {}
 };
 
 std::unique_ptr<StatusManager> NewStatusManager(kube::Loop& loop, kube::TaskGroup& tasks, StatusSink& sink);
