@@ -17,7 +17,9 @@ std::chrono::milliseconds Backoff::Get(const std::string& key) const {
 }
 
 Backoff::Clock::time_point Backoff::ReadyAt(const std::string& key, Clock::time_point since) const {
-  return since + Get(key);
+  const auto it = entries_.find(key);
+  const bool expired = it == entries_.end() || since - it->second.last_update > limits_.reset_after;
+  return expired ? since : since + it->second.delay;
 }
 
 void Backoff::Forget(const std::string& key) { entries_.erase(key); }

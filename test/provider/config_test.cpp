@@ -1,0 +1,98 @@
+#include "provider/config.h"
+
+#include <catch2/catch.hpp>
+#include <string>
+
+#include "provider/yaml.h"
+
+namespace burstlet::provider {
+namespace {
+
+constexpr char kHead[] = "apiVersion: burstlet.io/v1alpha1\nkind: BurstletConfiguration\n";
+
+std::string ErrorOf(const std::string& body) {
+  Config config;
+  return std::string(ParseConfig("b.yaml", kHead + body, config).message());
+}
+
+}  // namespace
+
+TEST_CASE("a configuration file sets what it names and nothing else", "[config]") {
+  Config config;
+  const std::string text = std::string(kHead) +
+                           "port: 10350\n"
+                           "authentication: {x509: {clientCAFile: /ca.crt}, anonymous: {enabled: false}}\n"
+                           "clusterDNS: [10.0.0.10]\n"
+                           "podCIDR: 10.9.0.0/16,fd00::/64\n"
+                           "registerWithTaints:\n- {key: a/b, value: c, effect: NoExecute}\n"
+                           "systemReserved: {cpu: 200m, memory: 1Gi}\n"
+                           "nodeStatusReportFrequency: 1m30s\n"
+                           "registries: {plainHTTP: ['registry.lan:5000']}\n";
+  REQUIRE(ParseConfig("b.yaml", text, config).ok());
+  CHECK(config.port == 10350);
+  CHECK(config.client_ca_file == "/ca.crt");
+  CHECK(config.cluster_dns == std::vector<std::string>{"10.0.0.10"});
+  CHECK(config.pod_cidrs == std::vector<std::string>{"10.9.0.0/16", "fd00::/64"});
+  REQUIRE(config.register_with_taints.size() == 1);
+  CHECK(config.register_with_taints[0].effect == "NoExecute");
+  CHECK(config.system_reserved.at("memory") == "1Gi");
+  CHECK(config.node_status_report_frequency.count() == 90);
+  CHECK(config.plain_http_registries == std::vector<std::string>{"registry.lan:5000"});
+  CHECK(config.max_pods == 500);
+}
+
+TEST_CASE("what is wrong in a configuration file is named with its line", "[config]") {
+  CHECK(ErrorOf("maxPodz: 5\n") == "b.yaml: line 3: unknown field \"maxPodz\"");
+  CHECK(ErrorOf("\nauthentication:\n  x509:\n    caFile: x\n") == "b.yaml: line 6: unknown field \"authentication.x509.caFile\"");
+  CHECK(ErrorOf("port: 70000\n") == "b.yaml: line 3: port: 70000 is not within 0 to 65535");
+  CHECK(ErrorOf("port: many\n") == "b.yaml: line 3: port: expected a whole number");
+  CHECK(ErrorOf("port: 1\nport: 2\n") == "b.yaml: line 4: key \"port\" given twice");
+  CHECK(ErrorOf("systemReserved: {cpu: lots}\n").find("line 3: systemReserved: cpu:") != std::string::npos);
+  CHECK(ErrorOf("registerWithTaints: [{key: a, effect: Never}]\n").find("\"Never\" is none of") != std::string::npos);
+  CHECK(ErrorOf("nodeStatusUpdateFrequency: soon\n").find("expected a duration") != std::string::npos);
+  Config config;
+  CHECK(ParseConfig("b.yaml", "kind: Pod\n", config).message() ==
+        "b.yaml: expected apiVersion burstlet.io/v1alpha1 and kind BurstletConfiguration");
+  CHECK(std::string(ParseConfig("b.yaml", "a: [1\n", config).message()).find("b.yaml: line ") == 0);
+}
+
+TEST_CASE("a configuration is refused as a whole when it makes no sense", "[config]") {
+  Config config;
+  config.node_name = "n1";
+  config.cgroup_root = "/kubepods/x";
+  CHECK(std::string(FinishConfig(config).message()).find("cgroupRoot") == 0);
+  config.cgroup_root = "/burstlet";
+  config.node_name = "Not_A_Name";
+  CHECK(std::string(FinishConfig(config).message()).find("--node-name") == 0);
+  config.node_name = "n1";
+  config.tls_cert_file = "/nowhere/tls.crt";
+  CHECK(std::string(FinishConfig(config).message()).find("tlsCertFile and tlsPrivateKeyFile") == 0);
+  config.tls_private_key_file = "/nowhere/tls.key";
+  CHECK(std::string(FinishConfig(config).message()).find("tlsCertFile: /nowhere/tls.crt") == 0);
+}
+
+TEST_CASE("YAML scalars become the JSON that kubectl would send", "[yaml]") {
+  const auto json = [](const std::string& text) {
+    auto documents = ParseYaml(text);
+    REQUIRE(documents.ok());
+    REQUIRE(documents->size() == 1);
+    return YamlToJson(documents->front());
+  };
+  CHECK(json("a: 0644\nb: \"0644\"\nc: 1.5\nd: yes\ne: true\nf:\ng: 1Gi\nh: -3\n") ==
+        R"({"a":420,"b":"0644","c":1.5,"d":"yes","e":true,"f":null,"g":"1Gi","h":-3})");
+  CHECK(json("- a\n- [1, \"x\\ny\"]\n- {}\n") == R"(["a",[1,"x\u000ay"],{}])");
+  CHECK(json("a: &x {k: v}\nb: *x\n") == R"({"a":{"k":"v"},"b":{"k":"v"}})");
+}
+
+TEST_CASE("a YAML bomb is refused", "[yaml]") {
+  std::string text = "a: &a [x,x,x,x,x,x,x,x,x,x]\n";
+  for (char c = 'b'; c <= 'h'; ++c) {
+    const std::string previous(1, static_cast<char>(c - 1));
+    text += std::string(1, c) + ": &" + c + " [";
+    for (int i = 0; i < 10; ++i) text += (i ? ",*" : "*") + previous;
+    text += "]\n";
+  }
+  CHECK(ParseYaml(text).status().code() == absl::StatusCode::kInvalidArgument);
+}
+
+}  // namespace burstlet::provider
