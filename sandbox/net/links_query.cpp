@@ -118,6 +118,9 @@ std::optional<std::uint32_t> Links::DefaultRouteMtu() {
     PutRouteQuestion(batch, v6);
     std::uint32_t index = 0;
     const absl::Status status = socket_.Execute(batch, [&](const nlmsghdr* answer) {
+      if (mnl_nlmsg_get_payload_len(answer) < sizeof(rtmsg)) return absl::OkStatus();
+      // Without a default route IPv6 answers "unreachable", by lo.
+      if (static_cast<const rtmsg*>(mnl_nlmsg_get_payload(answer))->rtm_type != RTN_UNICAST) return absl::OkStatus();
       index = AttrU32(FindAttribute(answer, sizeof(rtmsg), RTA_OIF));
       return absl::OkStatus();
     });

@@ -1,5 +1,7 @@
 #include "sandbox/net/pod_network.h"
 
+#include <netinet/in.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -94,6 +96,7 @@ class RoutedPodNetwork final : public PodNetwork {
 
   absl::Status Wire(int netns_fd, Pod& pod);
   absl::StatusOr<std::uint32_t> CreateVeth(int netns_fd, Pod& pod);
+  absl::Status ForgetFlows(const std::vector<PublishedPort>& ports);
   absl::Status RemoveInterfaces(bool keep_held);
 
   const PodNetworkConfig config_;
@@ -336,11 +339,22 @@ absl::Status RoutedPodNetwork::AddHostPorts(const std::string& owner, const std:
       const std::lock_guard books_lock(books_mutex_);
       status = nat_.Replace(ports_.All());
     }
+    if (status.ok()) LogIfError(ForgetFlows(added), "ending UDP flows that a new host port takes over");
   }
   if (status.ok()) return status;
   const std::lock_guard lock(books_mutex_);
   ports_.Withdraw(owner, added);
   return Annotate(status, absl::StrCat("host ports of ", owner, ": "));
+}
+
+absl::Status RoutedPodNetwork::ForgetFlows(const std::vector<PublishedPort>& ports) {
+  const bool any =
+      std::any_of(ports.begin(), ports.end(), [](const auto& port) { return port.protocol == IPPROTO_UDP; });
+  if (!any) return absl::OkStatus();
+  std::vector<IpAddress> local;
+  ASSIGN_OR_RETURN(const std::vector<InterfaceAddress> present, links_.ListAddresses());
+  for (const InterfaceAddress& entry : present) local.push_back(entry.address);
+  return nat_.ForgetFlows(ports, local);
 }
 
 absl::Status RoutedPodNetwork::Detach(const std::string& owner) {

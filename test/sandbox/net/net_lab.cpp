@@ -171,16 +171,24 @@ std::string SeenFrom(int netns, const std::string& address, std::uint16_t port, 
 }
 
 std::string SeenFromUdp(int netns, const std::string& address, std::uint16_t port, const Fd& server) {
-  const Fd client = Socket(netns, address, SOCK_DGRAM);
+  return SeenOnUdp(Socket(netns, address, SOCK_DGRAM), address, port, server);
+}
+
+std::string SeenOnUdp(const Fd& client, const std::string& address, std::uint16_t port, const Fd& server,
+                      int timeout_ms) {
   SocketAddress to = MakeAddress(address, port);
   char byte = 'x';
-  if (connect(client.get(), to.get(), to.size) != 0 || send(client.get(), &byte, 1, 0) != 1) return strerror(errno);
-  if (!Wait(server.get(), POLLIN, 3000)) return "nothing arrived";
+  if (sendto(client.get(), &byte, 1, 0, to.get(), to.size) != 1) return strerror(errno);
+  if (!Wait(server.get(), POLLIN, timeout_ms)) return "nothing arrived";
   sockaddr_storage peer{};
   socklen_t size = sizeof peer;
   if (recvfrom(server.get(), &byte, 1, 0, reinterpret_cast<sockaddr*>(&peer), &size) != 1) return "recvfrom failed";
   if (sendto(server.get(), &byte, 1, 0, reinterpret_cast<sockaddr*>(&peer), size) != 1) return "sendto failed";
-  if (!Wait(client.get(), POLLIN, 3000) || recv(client.get(), &byte, 1, 0) != 1) return "no answer came back";
+  if (!Wait(client.get(), POLLIN, timeout_ms)) return "no answer came back";
+  sockaddr_storage from{};
+  size = sizeof from;
+  if (recvfrom(client.get(), &byte, 1, 0, reinterpret_cast<sockaddr*>(&from), &size) != 1) return "recvfrom failed";
+  if (TextOf(from) != address) return "the answer came from " + TextOf(from);
   return TextOf(peer);
 }
 

@@ -36,10 +36,10 @@ Fd NewNamespace();
 
 class NetLab {
  public:
-  static constexpr const char* kNodeIp = "192.0.2.1";
-  static constexpr const char* kOutsideIp = "192.0.2.2";
-  static constexpr const char* kNodeIp6 = "2001:db8::1";
-  static constexpr const char* kOutsideIp6 = "2001:db8::2";
+  static constexpr const char* kNodeIp = "203.0.113.1";
+  static constexpr const char* kOutsideIp = "203.0.113.2";
+  static constexpr const char* kNodeIp6 = "2001:db8:5::1";
+  static constexpr const char* kOutsideIp6 = "2001:db8:5::2";
 
   NetLab();
   ~NetLab();
@@ -60,5 +60,8 @@ absl::StatusOr<Fd> Connect(int netns, const std::string& address, std::uint16_t 
 std::string SeenFrom(int netns, const std::string& address, std::uint16_t port, const Fd& server);
 /// The same over UDP with an echo; also checks that the answer comes back.
 std::string SeenFromUdp(int netns, const std::string& address, std::uint16_t port, const Fd& server);
+/// The same with a client socket that is bound already, waiting at most `timeout_ms`.
+std::string SeenOnUdp(const Fd& client, const std::string& address, std::uint16_t port, const Fd& server,
+                      int timeout_ms = 3000);
 
 }  // namespace burstlet::sandbox::test

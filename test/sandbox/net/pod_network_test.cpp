@@ -4,10 +4,14 @@
 #include <sys/socket.h>
 
 #include <catch2/catch.hpp>
+#include <mutex>
+#include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "sandbox/net/links.h"
+#include "sandbox/net/nat_table.h"
 #include "sandbox/net/netns.h"
 #include "sandbox/net/pod_network.h"
 #include "test/sandbox/net/net_lab.h"
@@ -21,6 +25,7 @@ using test::NetLab;
 using test::NewNamespace;
 using test::SeenFrom;
 using test::SeenFromUdp;
+using test::SeenOnUdp;
 using test::Serve;
 
 // Named, because a skipped test tells its reason.
@@ -247,7 +252,7 @@ TEST_CASE("bad configurations are refused by name", "[net]") {
   unnamed.instance = "Not good";
   CHECK(absl::IsInvalidArgument(PodNetwork::Open(unnamed).status()));
   // The node's own address lies in the range.
-  const auto overlap = PodNetwork::Open(Config({"192.0.2.0/24"}));
+  const auto overlap = PodNetwork::Open(Config({"203.0.113.0/24"}));
   CHECK(absl::IsFailedPrecondition(overlap.status()));
   CHECK(overlap.status().message().find("uplink") != std::string::npos);
 }
@@ -304,6 +309,115 @@ TEST_CASE("many pods come and go and leave nothing", "[net]") {
   REQUIRE(network->Close().ok());
   CHECK(links.List("", "")->size() == links_before);
   CHECK(links.ListAddresses()->size() == addresses_before);
+}
+
+TEST_CASE("a UDP client that never changes its port finds the port's next owner", "[net]") {
+  SKIP_WITHOUT_NAMESPACES();
+  const NetLab lab;
+  const auto network = OpenOrFail(Config({"10.88.0.0/24", "fd00:88::/64"}));
+  for (const std::size_t i : {0u, 1u}) {
+    const std::string node = i == 0 ? NetLab::kNodeIp : NetLab::kNodeIp6;
+    const std::string outside = i == 0 ? NetLab::kOutsideIp : NetLab::kOutsideIp6;
+    const auto port = static_cast<std::uint16_t>(53 + i);
+    const TestPod a = AttachOrFail(*network, "a");
+    const TestPod b = AttachOrFail(*network, "b");
+    const Fd client = Serve(lab.outside(), AnyOf(outside), 4000, SOCK_DGRAM);
+    const Fd own = Serve(lab.node(), AnyOf(node), port, SOCK_DGRAM);
+    const Fd in_a = Serve(a.netns.get(), AnyOf(node), 5353, SOCK_DGRAM);
+    const Fd in_b = Serve(b.netns.get(), AnyOf(node), 5353, SOCK_DGRAM);
+    CHECK(SeenOnUdp(client, node, port, own) == outside);
+    REQUIRE(network->AddHostPorts("a", {Port(port, 5353, "", "udp")}).ok());
+    CHECK(SeenOnUdp(client, node, port, in_a) == outside);
+    REQUIRE(network->Detach("a").ok());
+    REQUIRE(network->AddHostPorts("b", {Port(port, 5353, "", "udp")}).ok());
+    CHECK(SeenOnUdp(client, node, port, in_b) == outside);
+    REQUIRE(network->Detach("b").ok());
+  }
+  REQUIRE(network->Close().ok());
+}
+
+TEST_CASE("a flushed firewall is put back at the next change", "[net]") {
+  SKIP_WITHOUT_NAMESPACES();
+  const NetLab lab;
+  const auto network = OpenOrFail(Config({"10.88.0.0/24"}));
+  const TestPod a = AttachOrFail(*network, "a");
+  const TestPod b = AttachOrFail(*network, "b");
+  REQUIRE(network->AddHostPorts("a", {Port(80, 8080)}).ok());
+  // What a firewall's restart does to everybody's tables.
+  const auto flush = [] {
+    NatTableSpec spec;
+    spec.table = "burstlet-t1";
+    REQUIRE(NatTable::Open(spec)->Drop().ok());
+  };
+  flush();
+  REQUIRE(network->AddHostPorts("b", {Port(81, 8080)}).ok());
+  const Fd in_a = Serve(a.netns.get(), "0.0.0.0", 8080, SOCK_STREAM);
+  const Fd in_b = Serve(b.netns.get(), "0.0.0.0", 8080, SOCK_STREAM);
+  CHECK(SeenFrom(lab.outside(), NetLab::kNodeIp, 80, in_a) == NetLab::kOutsideIp);
+  CHECK(SeenFrom(lab.outside(), NetLab::kNodeIp, 81, in_b) == NetLab::kOutsideIp);
+  flush();
+  REQUIRE(network->Detach("b").ok());
+  CHECK(SeenFrom(lab.outside(), NetLab::kNodeIp, 80, in_a) == NetLab::kOutsideIp);
+  CHECK_FALSE(Connect(lab.outside(), NetLab::kNodeIp, 81, 300).ok());
+  REQUIRE(network->Close().ok());
+}
+
+TEST_CASE("the pods' MTU is that of the way out, or the configured one", "[net]") {
+  SKIP_WITHOUT_NAMESPACES();
+  const NetLab lab;
+  const auto mtu_of_a_pod = [](unsigned configured) {
+    PodNetworkConfig config = Config({"10.88.0.0/24"});
+    config.mtu = configured;
+    const auto network = OpenOrFail(config);
+    const TestPod a = AttachOrFail(*network, "a");
+    std::uint32_t seen = 0;
+    REQUIRE(RunInNetworkNamespace(a.netns.get(), [&seen] {
+              seen = Links::Open()->Find("eth0").value()->mtu;
+              return absl::OkStatus();
+            }).ok());
+    REQUIRE(network->Close().ok());
+    return seen;
+  };
+  CHECK(mtu_of_a_pod(1300) == 1300);
+  CHECK(mtu_of_a_pod(0) == 1500);  // no default route
+  PodEnd uplink;
+  uplink.name = "uplink";
+  uplink.gateways = {ParseAddress(NetLab::kOutsideIp).value()};
+  REQUIRE(Links::Open()->ConfigurePodEnd(uplink).ok());
+  CHECK(mtu_of_a_pod(0) == 1400);
+}
+
+TEST_CASE("many threads attach and detach at once", "[net]") {
+  SKIP_WITHOUT_NAMESPACES();
+  const NetLab lab;
+  const auto network = OpenOrFail(Config({"10.88.0.0/24", "fd00:88::/64"}));
+  std::mutex mutex;
+  std::set<std::string> held;
+  std::vector<std::string> failures;
+  const auto work = [&](unsigned worker) {
+    for (unsigned i = 0; i < 20; ++i) {
+      const std::string owner = std::to_string(worker) + "-" + std::to_string(i);
+      const Fd netns = NewNamespace();
+      const auto pod = network->Attach(netns.get(), owner);
+      const absl::Status ports =
+          pod.ok() ? network->AddHostPorts(owner, {Port(static_cast<std::uint16_t>(1000 + worker), 80)}) : pod.status();
+      const std::lock_guard lock(mutex);
+      if (!ports.ok()) {
+        failures.push_back(ports.ToString());
+        continue;
+      }
+      for (const std::string& address : pod->addresses) {
+        if (!held.insert(address).second) failures.push_back(address + " twice");
+      }
+      for (const std::string& address : pod->addresses) held.erase(address);
+      if (const absl::Status status = network->Detach(owner); !status.ok()) failures.push_back(status.ToString());
+    }
+  };
+  std::vector<std::thread> threads;
+  for (unsigned worker = 0; worker < 4; ++worker) threads.emplace_back(work, worker);
+  for (std::thread& thread : threads) thread.join();
+  CHECK(failures == std::vector<std::string>{});
+  REQUIRE(network->Close().ok());
 }
 
 TEST_CASE("a range runs out with clear words, and a freed address helps at once", "[net]") {
