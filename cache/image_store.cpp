@@ -1,0 +1,69 @@
+#include "cache/image_store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "absl/strings/str_cat.h"
+#include "cache/image_catalog.h"
+#include "cache/layer_store.h"
+#include "cache/paths.h"
+#include "cache/puller.h"
+#include "cache/registry_client.h"
+#include "metrics/status.h"
+
+namespace burstlet::cache {
+namespace {
+
+/// Images in directories of the local file system.
+class LocalImageStore : public ImageStore {
+ public:
+  LocalImageStore(Fd lock, const RegistryConfig& config, std::unique_ptr<LayerStore> layers,
+                  std::unique_ptr<ImageCatalog> catalog)
+      : lock_(std::move(lock)),
+        layers_(std::move(layers)),
+        catalog_(std::move(catalog)),
+        registry_(config, ProxyConfig::FromEnvironment()),
+        puller_(config, registry_, *layers_, *catalog_) {}
+
+  std::shared_ptr<const Image> Find(const std::string& reference) override { return catalog_->Find(reference); }
+  absl::StatusOr<PullResult> Pull(const PullRequest& request) override { return puller_.Pull(request); }
+  std::vector<std::shared_ptr<const Image>> List() override { return catalog_->List(); }
+  absl::Status Remove(const std::string& reference) override { return catalog_->Remove(reference); }
+
+ private:
+  Fd lock_;
+  std::unique_ptr<LayerStore> layers_;
+  std::unique_ptr<ImageCatalog> catalog_;
+  RegistryClient registry_;
+  Puller puller_;  // last: it stops first
+};
+
+absl::StatusOr<Fd> LockRoot(const std::string& root) {
+  for (std::size_t at = root.find('/', 1); at != std::string::npos; at = root.find('/', at + 1)) {
+    if (mkdir(root.substr(0, at).c_str(), 0700) != 0 && errno != EEXIST) return ErrnoError(errno, absl::StrCat("make ", root.substr(0, at)));
+  }
+  if (mkdir(root.c_str(), 0700) != 0 && errno != EEXIST) return ErrnoError(errno, absl::StrCat("make ", root));
+  // Setuid programs of images are in here: no other user may pass.
+  if (chmod(root.c_str(), 0700) != 0) return ErrnoError(errno, absl::StrCat("set mode of ", root));
+  const std::string path = absl::StrCat(root, "/", kLockFile);
+  Fd fd(open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!fd.valid()) return ErrnoError(errno, absl::StrCat("open ", path));
+  if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    return absl::FailedPreconditionError(absl::StrCat("the image store ", root, " is in use by another process"));
+  }
+  return fd;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ImageStore>> ImageStore::Open(const std::string& root, const RegistryConfig& config) {
+  ASSIGN_OR_RETURN(Fd lock, LockRoot(root));
+  ASSIGN_OR_RETURN(std::unique_ptr<LayerStore> layers, LayerStore::Open(root));
+  ASSIGN_OR_RETURN(std::unique_ptr<ImageCatalog> catalog, ImageCatalog::Open(root, *layers));
+  return std::unique_ptr<ImageStore>(
+      std::make_unique<LocalImageStore>(std::move(lock), config, std::move(layers), std::move(catalog)));
+}
+
+}  // namespace burstlet::cache
