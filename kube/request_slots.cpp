@@ -3,7 +3,7 @@
 namespace burstlet::kube {
 
 void RequestSlots::Slot::Release() {
-  RequestSlots* const owner = std::exchange(owner_, nullptr);
+  const std::shared_ptr<RequestSlots> owner = std::move(owner_);
   if (owner == nullptr) return;
   while (!owner->waiters_.empty()) {
     const auto next = owner->waiters_.front();
@@ -16,15 +16,15 @@ void RequestSlots::Slot::Release() {
   ++owner->free_;
 }
 
-Task<RequestSlots::Slot> RequestSlots::Acquire(SteadyTime deadline) {
-  if (free_ > 0) {
-    --free_;
-    co_return Slot(this);
+Task<RequestSlots::Slot> RequestSlots::Acquire(std::shared_ptr<RequestSlots> slots, SteadyTime deadline) {
+  if (slots->free_ > 0) {
+    --slots->free_;
+    co_return Slot(std::move(slots));
   }
-  const auto waiter = std::make_shared<Waiter>(loop_);
-  waiters_.push_back(waiter);
+  const auto waiter = std::make_shared<Waiter>(slots->loop_);
+  slots->waiters_.push_back(waiter);
   co_await waiter->event.WaitUntil(deadline);
-  if (waiter->granted) co_return Slot(this);
+  if (waiter->granted) co_return Slot(std::move(slots));
   waiter->gone = true;
   co_return Slot();
 }

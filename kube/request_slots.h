@@ -16,13 +16,15 @@ namespace burstlet::kube {
 class RequestSlots {
  public:
   RequestSlots(Loop& loop, int limit) : loop_(loop), free_(limit) {}
+  RequestSlots(const RequestSlots&) = delete;
+  RequestSlots& operator=(const RequestSlots&) = delete;
 
   /// One slot, freed when it goes out of scope or by Release.
   class Slot {
    public:
     Slot() = default;
-    explicit Slot(RequestSlots* owner) : owner_(owner) {}
-    Slot(Slot&& other) noexcept : owner_(std::exchange(other.owner_, nullptr)) {}
+    explicit Slot(std::shared_ptr<RequestSlots> owner) : owner_(std::move(owner)) {}
+    Slot(Slot&& other) noexcept : owner_(std::move(other.owner_)) {}
     Slot& operator=(Slot&& other) noexcept {
       std::swap(owner_, other.owner_);
       return *this;
@@ -32,11 +34,11 @@ class RequestSlots {
     explicit operator bool() const { return owner_ != nullptr; }
 
    private:
-    RequestSlots* owner_ = nullptr;
+    std::shared_ptr<RequestSlots> owner_;
   };
 
   /// An empty slot when the deadline came first.
-  Task<Slot> Acquire(SteadyTime deadline);
+  static Task<Slot> Acquire(std::shared_ptr<RequestSlots> slots, SteadyTime deadline);
 
  private:
   struct Waiter {

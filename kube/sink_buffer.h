@@ -17,7 +17,10 @@ class SinkBuffer final : public concurrency::streams::details::streambuf_state_m
  public:
   using Consume = std::function<bool(const char* data, std::size_t size)>;
 
-  explicit SinkBuffer(Consume consume) : streambuf_state_manager(std::ios_base::out), consume_(std::move(consume)) {}
+  /// `released` is called when the library has dropped the request that this buffer belongs to.
+  SinkBuffer(Consume consume, std::function<void()> released)
+      : streambuf_state_manager(std::ios_base::out), consume_(std::move(consume)), released_(std::move(released)) {}
+  ~SinkBuffer() override { released_(); }
 
   bool can_seek() const override { return false; }
   bool has_size() const override { return false; }
@@ -62,6 +65,7 @@ class SinkBuffer final : public concurrency::streams::details::streambuf_state_m
   static pplx::task<int_type> AtEnd() { return pplx::task_from_result<int_type>(traits::eof()); }
 
   Consume consume_;
+  std::function<void()> released_;
 };
 
 }  // namespace burstlet::kube

@@ -48,6 +48,7 @@ constexpr std::size_t kMaxQueuedLines = std::size_t{64} << 20;
 constexpr int kRequestSlots = 8;
 /// After this long a request no longer counts as one that a connection is about to come back from.
 constexpr milliseconds kSlowRequest{300};
+constexpr milliseconds kReleaseLimit{5};
 constexpr unsigned kTransportThreads = 4;
 constexpr std::chrono::seconds kShutdownLimit{2};
 constexpr unsigned kTcpUserTimeoutMs = 15'000;
@@ -108,23 +109,25 @@ struct Call {
 
   Waiter* waiter = nullptr;
   bool finished = false;
+  bool released = false;  // the connection is back in the pool
   absl::Status outcome;
 
   bool Lines() const { return streaming && code >= 200 && code < 300; }
 };
 using CallPtr = std::shared_ptr<Call>;
 using GatePtr = std::shared_ptr<LoopGate>;
+using CallSet = std::shared_ptr<std::set<CallPtr>>;
 
 /// Ties call and waiter together for as long as the coroutine's frame lives; what is still under way then is cancelled.
 class Attachment {
  public:
-  Attachment(CallPtr call, Waiter* waiter, std::set<CallPtr>& active) : call_(std::move(call)), active_(active) {
+  Attachment(CallPtr call, Waiter* waiter, CallSet active) : call_(std::move(call)), active_(std::move(active)) {
     call_->waiter = waiter;
-    active_.insert(call_);
+    active_->insert(call_);
   }
   ~Attachment() {
     call_->waiter = nullptr;
-    active_.erase(call_);
+    active_->erase(call_);
     if (!call_->finished) call_->cancel.cancel();
   }
   Attachment(const Attachment&) = delete;
@@ -132,7 +135,7 @@ class Attachment {
 
  private:
   CallPtr call_;
-  std::set<CallPtr>& active_;
+  CallSet active_;  // shared: frames may outlive the client when a loop is torn down
 };
 
 void DeliverLines(const CallPtr& call, std::vector<std::string> lines, std::size_t bytes) {
@@ -215,24 +218,12 @@ void Finish(const CallPtr& call, const GatePtr& gate, const pplx::task<http_resp
   gate->Leave();
 }
 
-/// Sends; Finish comes for certain, unless this returns an error.
-absl::Status StartCall(HttpClient& client, http_request request, const CallPtr& call, const GatePtr& gate) {
-  gate->Enter();
-  try {
-    const auto sink = std::make_shared<SinkBuffer>(
-        [call, gate](const char* data, std::size_t size) { return OnData(call, gate, data, size); });
-    request.set_response_stream(concurrency::streams::ostream(concurrency::streams::streambuf<std::uint8_t>(sink)));
-    client.request(request, call->cancel.get_token())
-        .then([call, gate](http_response response) {
-          OnHeaders(call, gate, response);
-          return response.content_ready();
-        })
-        .then([call, gate](pplx::task<http_response> task) { Finish(call, gate, task); });
-    return absl::OkStatus();
-  } catch (...) {
-    gate->Leave();
-    return TranslateException(std::current_exception());
-  }
+/// The library has let go of the request, and thereby of its connection.
+void Released(const CallPtr& call, const GatePtr& gate) {
+  gate->Post([call] {
+    call->released = true;
+    if (call->waiter != nullptr) call->waiter->event.Set();
+  });
 }
 
 void StartThreads() {
@@ -263,10 +254,10 @@ class RestClient final : public Client {
  public:
   RestClient(Loop& loop, ClientConfig config)
       : loop_(loop), gate_(std::make_shared<LoopGate>(loop)), credentials_(std::move(config)),
-        slots_(loop, kRequestSlots) {}
+        slots_(std::make_shared<RequestSlots>(loop, kRequestSlots)) {}
 
   ~RestClient() override {
-    for (const CallPtr& call : active_) call->cancel.cancel();
+    for (const CallPtr& call : *active_) call->cancel.cancel();
     http_.reset();
     gate_->Close();
   }
@@ -280,8 +271,8 @@ class RestClient final : public Client {
                             CancelToken cancel) override;
 
  private:
-  absl::StatusOr<http_request> MakeRequest(const std::string& method, const std::string& path,
-                                           const std::string& content_type, const std::string& body) const;
+  absl::Status Start(HttpClient& http, const std::string& method, const std::string& path,
+                     const std::string& content_type, const std::string& body, const CallPtr& call) const;
   absl::StatusOr<std::unique_ptr<HttpClient>> MakeHttpClient() const;
   Task<absl::StatusOr<Response>> DoOnce(std::string method, std::string path, std::string content_type,
                                         std::string body, SteadyTime deadline);
@@ -289,11 +280,11 @@ class RestClient final : public Client {
   Loop& loop_;
   GatePtr gate_;
   Credentials credentials_;
-  RequestSlots slots_;
+  std::shared_ptr<RequestSlots> slots_;
   std::shared_ptr<const TlsMaterial> tls_;
   std::uint64_t tls_generation_ = 0;
   std::shared_ptr<HttpClient> http_;
-  std::set<CallPtr> active_;
+  CallSet active_ = std::make_shared<std::set<CallPtr>>();
 };
 
 absl::StatusOr<std::unique_ptr<HttpClient>> RestClient::MakeHttpClient() const {
@@ -343,8 +334,12 @@ absl::Status RestClient::Prepare() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<http_request> RestClient::MakeRequest(const std::string& method, const std::string& path,
-                                                     const std::string& content_type, const std::string& body) const {
+/// Sends; Finish comes for certain, unless this returns an error. The request is a local of this function: as long as
+/// anybody holds it the library keeps its connection from the pool.
+absl::Status RestClient::Start(HttpClient& http, const std::string& method, const std::string& path,
+                               const std::string& content_type, const std::string& body, const CallPtr& call) const {
+  const GatePtr& gate = gate_;
+  gate->Enter();
   try {
     http_request request(method);
     request.set_request_uri(web::uri(path));
@@ -357,28 +352,43 @@ absl::StatusOr<http_request> RestClient::MakeRequest(const std::string& method, 
     const std::string& token = credentials_.material().token;
     if (!token.empty()) headers.add("Authorization", "Bearer " + token);
     if (!body.empty()) request.set_body(body, content_type);
-    return request;
-  } catch (const std::exception& error) {
-    return absl::InvalidArgumentError(error.what());
+    const auto sink = std::make_shared<SinkBuffer>(
+        [call, gate](const char* data, std::size_t size) { return OnData(call, gate, data, size); },
+        [call, gate] { Released(call, gate); });
+    request.set_response_stream(concurrency::streams::ostream(concurrency::streams::streambuf<std::uint8_t>(sink)));
+    http.request(request, call->cancel.get_token())
+        .then([call, gate](http_response response) {
+          OnHeaders(call, gate, response);
+          return response.content_ready();
+        })
+        .then([call, gate](pplx::task<http_response> task) { Finish(call, gate, task); });
+    return absl::OkStatus();
+  } catch (...) {
+    gate->Leave();
+    return TranslateException(std::current_exception());
   }
 }
 
 Task<absl::StatusOr<Response>> RestClient::DoOnce(std::string method, std::string path, std::string content_type,
                                                   std::string body, SteadyTime deadline) {
   CO_RETURN_IF_ERROR(Prepare());
-  CO_ASSIGN_OR_RETURN(auto request, MakeRequest(method, path, content_type, body));
-  RequestSlots::Slot slot = co_await slots_.Acquire(deadline);
+  RequestSlots::Slot slot = co_await RequestSlots::Acquire(slots_, deadline);
   if (!slot) co_return absl::DeadlineExceededError("too many requests under way");
   Waiter waiter(loop_);
   const auto call = std::make_shared<Call>();
   const Attachment attachment(call, &waiter, active_);
   const auto started = std::chrono::steady_clock::now();
-  const auto http = http_;
-  CO_RETURN_IF_ERROR(StartCall(*http, request, call, gate_));
-  bool done = co_await waiter.event.WaitUntil(std::min(deadline, started + kSlowRequest));
-  slot.Release();
-  if (!done) done = co_await waiter.event.WaitUntil(deadline);
-  if (!done) co_return absl::DeadlineExceededError("the API server does not answer");
+  CO_RETURN_IF_ERROR(Start(*http_, method, path, content_type, body, call));
+  bool in_time = true;
+  while (!call->finished && in_time) {
+    in_time = co_await waiter.event.WaitUntil(slot ? std::min(deadline, started + kSlowRequest) : deadline);
+    if (in_time || !slot) continue;
+    slot.Release();
+    in_time = true;
+  }
+  if (!call->finished) co_return absl::DeadlineExceededError("the API server does not answer");
+  // Some microseconds: the next request shall find the connection in the pool rather than make another.
+  if (!call->released) co_await waiter.event.WaitUntil(std::chrono::steady_clock::now() + kReleaseLimit);
   if (!call->outcome.ok()) co_return call->outcome;
   CO_RETURN_IF_ERROR(StatusOfResponse(call->code, call->body, call->retry_after));
   co_return Response{call->code, std::move(call->body)};
@@ -410,7 +420,6 @@ Task<absl::StatusOr<Response>> RestClient::Do(std::string method, std::string pa
 Task<absl::Status> RestClient::Stream(std::string path, std::function<void(std::string)> on_line,
                                       milliseconds idle_limit, CancelToken cancel) {
   CO_RETURN_IF_ERROR(Prepare());
-  CO_ASSIGN_OR_RETURN(auto request, MakeRequest("GET", path, "", ""));
   // A client of its own: its connection never goes back to the pool of requests.
   CO_ASSIGN_OR_RETURN(const auto http, MakeHttpClient());
   Waiter waiter(loop_);
@@ -426,7 +435,7 @@ Task<absl::Status> RestClient::Stream(std::string path, std::function<void(std::
     ~Registration() { token.Forget(id); }
   };
   const Registration registration{cancel, cancel.OnCancel([&waiter] { waiter.event.Set(); })};
-  CO_RETURN_IF_ERROR(StartCall(*http, request, call, gate_));
+  CO_RETURN_IF_ERROR(Start(*http, "GET", path, "", "", call));
   while (!call->finished) {
     co_await waiter.event.WaitUntil(waiter.last_activity + idle_limit);
     if (cancel.cancelled()) co_return absl::CancelledError("the stream was cancelled");
