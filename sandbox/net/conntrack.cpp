@@ -9,13 +9,13 @@
 #include <vector>
 
 #include "metrics/status.h"
+#include "sandbox/net/netlink.h"
 
 namespace burstlet::sandbox {
 namespace {
 
-// The kernel's CTA_FILTER_F_* (net/netfilter/nf_internals.h), which its headers for programs leave out.
+// The kernel's CTA_FILTER_F_* _PROTO_NUM (net/netfilter/nf_internals.h), not in the headers for programs.
 constexpr std::uint32_t kFilterProtocol = 1u << 3;
-constexpr std::uint32_t kFilterDestinationPort = 1u << 5;
 // A flood of flows is forgotten in parts at the most; the rest ages out.
 constexpr std::size_t kMostFlows = 65536;
 
@@ -27,17 +27,16 @@ nlmsghdr* BeginConntrack(NetlinkBatch& batch, std::uint16_t type, std::uint16_t 
   return message;
 }
 
-/// Asks for UDP flows to a port only; kernels before 5.8 send all, so the answer is filtered once more.
-void PutQuestion(NetlinkBatch& batch, bool v6, std::uint16_t port) {
+/// Asks for UDP flows only; kernels before 5.8 send all, so the answer is filtered once more.
+void PutQuestion(NetlinkBatch& batch, bool v6) {
   nlmsghdr* message = BeginConntrack(batch, IPCTNL_MSG_CT_GET, NLM_F_DUMP, v6);
   nlattr* tuple = mnl_attr_nest_start(message, CTA_TUPLE_ORIG);
   nlattr* protocol = mnl_attr_nest_start(message, CTA_TUPLE_PROTO);
   mnl_attr_put_u8(message, CTA_PROTO_NUM, IPPROTO_UDP);
-  mnl_attr_put_u16(message, CTA_PROTO_DST_PORT, htons(port));
   mnl_attr_nest_end(message, protocol);
   mnl_attr_nest_end(message, tuple);
   nlattr* filter = mnl_attr_nest_start(message, CTA_FILTER);
-  mnl_attr_put_u32(message, CTA_FILTER_ORIG_FLAGS, kFilterProtocol | kFilterDestinationPort);
+  mnl_attr_put_u32(message, CTA_FILTER_ORIG_FLAGS, kFilterProtocol);
   mnl_attr_nest_end(message, filter);
 }
 
@@ -58,22 +57,23 @@ std::vector<char> BytesOf(const nlattr* attribute) {
   return {data, data + mnl_attr_get_payload_len(attribute)};
 }
 
-bool IsUdpTo(const nlattr* tuple, std::uint16_t port) {
+/// The destination port of a UDP tuple, or 0.
+std::uint16_t UdpPortOf(const nlattr* tuple) {
   const nlattr* protocol = Nested(tuple, CTA_TUPLE_PROTO);
   const nlattr* number = Nested(protocol, CTA_PROTO_NUM);
   const nlattr* destination = Nested(protocol, CTA_PROTO_DST_PORT);
-  return number != nullptr && mnl_attr_get_payload_len(number) >= 1 && mnl_attr_get_u8(number) == IPPROTO_UDP &&
-         destination != nullptr && mnl_attr_get_payload_len(destination) >= 2 &&
-         mnl_attr_get_u16(destination) == htons(port);
+  if (number == nullptr || mnl_attr_get_payload_len(number) < 1 || mnl_attr_get_u8(number) != IPPROTO_UDP) return 0;
+  if (destination == nullptr || mnl_attr_get_payload_len(destination) < 2) return 0;
+  return ntohs(mnl_attr_get_u16(destination));
 }
 
 }  // namespace
 
-absl::Status ForgetUdpFlows(NetlinkSocket& socket, bool v6, std::uint16_t port,
-                            const std::function<bool(const IpAddress&)>& concerns) {
+absl::Status ForgetUdpFlows(bool v6, const std::function<bool(const IpAddress&, std::uint16_t)>& concerns) {
+  ASSIGN_OR_RETURN(NetlinkSocket socket, NetlinkSocket::Open(NETLINK_NETFILTER));
   std::vector<Flow> flows;
   NetlinkBatch question;
-  PutQuestion(question, v6, port);
+  PutQuestion(question, v6);
   RETURN_IF_ERROR(socket.Dump(question, [&](const nlmsghdr* answer) {
     const nlattr* tuple = FindAttribute(answer, sizeof(nfgenmsg), CTA_TUPLE_ORIG);
     const nlattr* destination = Nested(Nested(tuple, CTA_TUPLE_IP), v6 ? CTA_IP_V6_DST : CTA_IP_V4_DST);
@@ -81,7 +81,7 @@ absl::Status ForgetUdpFlows(NetlinkSocket& socket, bool v6, std::uint16_t port,
     if (destination == nullptr || mnl_attr_get_payload_len(destination) != address.size()) return absl::OkStatus();
     std::copy_n(static_cast<const std::uint8_t*>(mnl_attr_get_payload(destination)), address.size(),
                 address.bytes.begin());
-    if (flows.size() < kMostFlows && IsUdpTo(tuple, port) && concerns(address)) {
+    if (flows.size() < kMostFlows && concerns(address, UdpPortOf(tuple))) {
       flows.push_back({BytesOf(tuple), BytesOf(FindAttribute(answer, sizeof(nfgenmsg), CTA_ZONE))});
     }
     return absl::OkStatus();

@@ -17,7 +17,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "metrics/status.h"
-#include "sandbox/net/conntrack.h"
 #include "sandbox/net/nft_rule.h"
 
 namespace burstlet::sandbox {
@@ -306,21 +305,6 @@ absl::Status NatTable::Add(const std::vector<PublishedPort>& ports) {
   BeginTransaction(batch);
   RETURN_IF_ERROR(PutPorts(batch, NFT_MSG_NEWSETELEM, ports));
   return Commit(batch);
-}
-
-absl::Status NatTable::ForgetFlows(const std::vector<PublishedPort>& ports, const std::vector<IpAddress>& local) {
-  absl::Status first = absl::OkStatus();
-  for (const PublishedPort& port : ports) {
-    if (port.protocol != IPPROTO_UDP) continue;
-    // Only the node's own: the pods' flows to the same port of other hosts (DNS) go on.
-    const absl::Status status =
-        ForgetUdpFlows(socket_, port.pod_ip.v6, port.host_port, [&](const IpAddress& destination) {
-          if (!port.host_ip.IsAny()) return destination == port.host_ip;
-          return std::find(local.begin(), local.end(), destination) != local.end();
-        });
-    if (first.ok()) first = status;
-  }
-  return first;
 }
 
 absl::Status NatTable::Remove(const std::vector<PublishedPort>& ports) {

@@ -48,8 +48,6 @@ class NatTable {
   /// Makes the whole table anew with exactly these ports, in one transaction.
   absl::Status Replace(const std::vector<PublishedPort>& ports);
   absl::Status Add(const std::vector<PublishedPort>& ports);
-  /// Ends UDP flows to these ports at the node's `local` addresses that began under other rules.
-  absl::Status ForgetFlows(const std::vector<PublishedPort>& ports, const std::vector<IpAddress>& local);
   absl::Status Remove(const std::vector<PublishedPort>& ports);
   /// Deletes the table. One that is gone already is no failure.
   absl::Status Drop();

@@ -10,12 +10,14 @@
 #include <mutex>
 #include <optional>
 #include <random>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "metrics/log.h"
 #include "metrics/status.h"
 #include "sandbox/net/address.h"
+#include "sandbox/net/conntrack.h"
 #include "sandbox/net/forwarding.h"
 #include "sandbox/net/host_ports.h"
 #include "sandbox/net/ipam.h"
@@ -339,22 +341,37 @@ absl::Status RoutedPodNetwork::AddHostPorts(const std::string& owner, const std:
       const std::lock_guard books_lock(books_mutex_);
       status = nat_.Replace(ports_.All());
     }
-    if (status.ok()) LogIfError(ForgetFlows(added), "ending UDP flows that a new host port takes over");
   }
-  if (status.ok()) return status;
+  if (status.ok()) {
+    LogIfError(ForgetFlows(added), "ending UDP flows that a new host port takes over");
+    return status;
+  }
   const std::lock_guard lock(books_mutex_);
   ports_.Withdraw(owner, added);
   return Annotate(status, absl::StrCat("host ports of ", owner, ": "));
 }
 
 absl::Status RoutedPodNetwork::ForgetFlows(const std::vector<PublishedPort>& ports) {
-  const bool any =
-      std::any_of(ports.begin(), ports.end(), [](const auto& port) { return port.protocol == IPPROTO_UDP; });
-  if (!any) return absl::OkStatus();
-  std::vector<IpAddress> local;
-  ASSIGN_OR_RETURN(const std::vector<InterfaceAddress> present, links_.ListAddresses());
-  for (const InterfaceAddress& entry : present) local.push_back(entry.address);
-  return nat_.ForgetFlows(ports, local);
+  bool family[2] = {false, false};
+  for (const PublishedPort& port : ports) family[port.pod_ip.v6] |= port.protocol == IPPROTO_UDP;
+  if (!family[0] && !family[1]) return absl::OkStatus();
+  std::set<IpAddress> local;
+  {
+    const std::lock_guard lock(kernel_mutex_);
+    ASSIGN_OR_RETURN(const std::vector<InterfaceAddress> present, links_.ListAddresses());
+    for (const InterfaceAddress& entry : present) local.insert(entry.address);
+  }
+  // Only flows to the node itself: those of pods to the same port of other hosts (DNS) go on.
+  const auto concerns = [&](const IpAddress& destination, std::uint16_t number) {
+    return std::any_of(ports.begin(), ports.end(), [&](const PublishedPort& port) {
+      return port.protocol == IPPROTO_UDP && port.host_port == number && port.host_ip.v6 == destination.v6 &&
+             (port.host_ip.IsAny() ? local.contains(destination) : port.host_ip == destination);
+    });
+  };
+  for (const bool v6 : {false, true}) {
+    if (family[v6]) RETURN_IF_ERROR(ForgetUdpFlows(v6, concerns));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status RoutedPodNetwork::Detach(const std::string& owner) {

@@ -301,7 +301,7 @@ TEST_CASE("many pods come and go and leave nothing", "[net]") {
   for (int i = 0; i < 200; ++i) {
     const std::string owner = "pod" + std::to_string(i);
     const TestPod pod = AttachOrFail(*network, owner);
-    REQUIRE(network->AddHostPorts(owner, {Port(80, 8080), Port(80, 8080, "", "udp")}).ok());
+    REQUIRE(network->AddHostPorts(owner, {Port(80, 8080), Port(80, 8080, "", "sctp")}).ok());
     REQUIRE(network->Detach(owner).ok());
   }
   REQUIRE(network->SweepInterfaces().ok());
