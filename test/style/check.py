@@ -21,7 +21,6 @@ EDGES = {
     "metrics": ("metrics",),
 }
 MAX_LINES = 800
-MAX_COLUMNS = 120
 # Headers that cost tens of seconds to compile: only behind pimpl, never in a header of ours.
 DEAR = re.compile(r'#include [<"](boost/beast|boost/asio/ssl|cpprest/|pplx/|prometheus/|grpcpp/)')
 WORDS = {
@@ -93,16 +92,6 @@ def file_sizes():
             lines = text(path).count("\n")
             if lines > MAX_LINES:
                 bad.append(f"{path}: {lines} lines, at most {MAX_LINES}")
-    return bad
-
-
-def long_lines():
-    """Lines fit on a screen."""
-    bad = []
-    for path in CPP:
-        for number, line in enumerate(text(path).splitlines(), 1):
-            if len(line) > MAX_COLUMNS and "http" not in line and 'R"' not in line:
-                bad.append(f"{path}:{number}: {len(line)} columns")
     return bad
 
 
@@ -274,7 +263,7 @@ def clang_format():
 
 
 CHECKS = (
-    folder_edges, warden_stands_alone, file_sizes, long_lines, headers_explained, dear_headers,
+    folder_edges, warden_stands_alone, file_sizes, headers_explained, dear_headers,
     forbidden_words, no_sleeps, names, folders_have_readmes, links, no_big_or_binary_files,
     shellcheck, scripts_strict, python_compiles, go_format, clang_format,
 )

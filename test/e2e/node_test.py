@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+"""The node: how it registers, keeps itself known, and whom it lets in."""
+
+import base64
+import os
+import re
+import socket
+import ssl
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+import harness  # noqa: E402
+import machine  # noqa: E402
+
+TAINT = {"key": "virtual-kubelet.io/provider", "value": "burstlet", "effect": "NoSchedule"}
+
+
+def test_registers(env):
+    node = env.node()
+    shown = env.get("node n1")
+    assert TAINT in shown["spec"]["taints"], shown["spec"]
+    addresses = {a["type"]: a["address"] for a in shown["status"]["addresses"]}
+    assert addresses["InternalIP"] == node.ip and addresses["Hostname"] == "n1", addresses
+    port = shown["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"]
+    assert port == node.port, port
+    capacity = shown["status"]["capacity"]
+    assert int(capacity["cpu"]) == os.cpu_count() and capacity["pods"] == "500", capacity
+    assert set(capacity) >= {"cpu", "memory", "pods", "ephemeral-storage"}, capacity
+    info = shown["status"]["nodeInfo"]
+    assert info["kernelVersion"] == os.uname().release and info["bootID"], info
+    for kind in ("MemoryPressure", "DiskPressure", "PIDPressure"):
+        assert harness.condition(shown, kind) == "False", shown["status"]["conditions"]
+    for label in ("kubernetes.io/hostname", "kubernetes.io/os", "kubernetes.io/arch"):
+        assert label in shown["metadata"]["labels"], shown["metadata"]["labels"]
+
+
+def test_lease_is_renewed(env):
+    env.node()
+    first = env.get("lease n1", ns="kube-node-lease")
+    assert first["spec"]["holderIdentity"] == "n1", first
+    owner = first["metadata"]["ownerReferences"][0]
+    assert (owner["kind"], owner["name"]) == ("Node", "n1"), owner
+    harness.until(lambda: env.get("lease n1", ns="kube-node-lease")["spec"]["renewTime"]
+                  != first["spec"]["renewTime"], 25, "the lease is renewed")
+
+
+def test_pods_without_toleration_stay_away(env):
+    env.node()
+    pod = env.pod("stranger")
+    del pod["spec"]["tolerations"]
+    env.apply(pod)
+    env.wait_for("pods/stranger", lambda p: any(
+        c["type"] == "PodScheduled" and c["status"] == "False" and "taint" in c["message"]
+        for c in p["status"].get("conditions", [])), 20)
+
+
+def test_a_deleted_node_object_comes_back(env):
+    env.node()
+    before = env.get("node n1")["metadata"]["uid"]
+    env.delete("node n1")
+    env.wait_for("nodes/n1", lambda n: n["metadata"]["uid"] != before and
+                 harness.condition(n, "Ready") == "True", 60)
+
+
+def test_strangers_get_nothing(env):
+    node = env.node()
+    for path in ("/pods", "/metrics", "/metrics/resource", "/containerLogs/default/a/b",
+                 "/exec/default/a/b?command=id", "/configz", "/no-such-path"):
+        status, _ = node.get(path, client=None)
+        assert status == 401, (path, status)
+    assert node.get("/pods", client=None, headers={"Authorization": "Bearer x"})[0] == 401
+    # Of the same authority, but with no rights.
+    path = env.driver("user-kubeconfig", env.cluster_dir, "eve").strip()
+    pair = client_pair(env, path)
+    assert node.get("/pods", client=pair)[0] == 403
+    assert node.get("/pods")[0] == 200
+
+
+def client_pair(env, kubeconfig):
+    """Writes the certificate and key of a kubeconfig as files; their name for Node.get()."""
+    with open(kubeconfig, encoding="utf-8") as source:
+        text = source.read()
+    base = os.path.join(env.cluster_dir, "pki", "eve")
+    for field, suffix in (("client-certificate-data", ".crt"), ("client-key-data", ".key")):
+        data = re.search(field + r": (\S+)", text).group(1)
+        with open(base + suffix, "wb") as out:
+            out.write(base64.b64decode(data))
+    return "eve"
+
+
+def test_service_account_tokens_are_reviewed(env):
+    node = env.node()
+    token = env.kubectl("create", "token", "default").strip()
+    headers = {"Authorization": f"Bearer {token}"}
+    assert node.get("/metrics", client=None, headers=headers)[0] == 403
+    env.kubectl("create", "clusterrole", "see-metrics", "--verb=get",
+                "--resource=nodes/metrics")
+    env.kubectl("create", "clusterrolebinding", "see-metrics", "--clusterrole=see-metrics",
+                f"--serviceaccount={env.ns}:default")
+    # A refusal may be remembered for some seconds.
+    harness.until(lambda: node.get("/metrics", client=None, headers=headers)[0] == 200, 45,
+                  "the token may read metrics")
+    assert node.get("/pods", client=None, headers=headers)[0] == 403
+
+
+def test_port_speaks_modern_tls_only(env):
+    node = env.node()
+    context = ssl.create_default_context(cafile=f"{node.identity}/ca.crt")
+    context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with socket.create_connection((node.ip, node.port), 5) as plain:
+        try:
+            with context.wrap_socket(plain, server_hostname=node.ip):
+                raise AssertionError("TLS 1.1 was accepted")
+        except (ssl.SSLError, ConnectionError):
+            pass
+
+
+def test_metrics_pass_promtool(env):
+    node = env.node()
+    for path in ("/metrics", "/metrics/resource"):
+        status, text = node.get(path)
+        assert status == 200, (path, status)
+        machine.run("promtool", "check", "metrics", stdin=text)
+    assert "burstlet_pod_start_stage_seconds" in node.get("/metrics")[1]
+
+
+def test_prometheus_scrapes_it(env):
+    node = env.node()
+    pki = os.path.join(env.cluster_dir, "pki")
+    config = os.path.join(env.dir, "prometheus.yml")
+    with open(config, "w", encoding="utf-8") as out:
+        out.write(f"""
+global: {{scrape_interval: 1s}}
+scrape_configs:
+- job_name: burstlet
+  scheme: https
+  tls_config: {{ca_file: {node.identity}/ca.crt, cert_file: {pki}/apiserver-kubelet-client.crt,
+                key_file: {pki}/apiserver-kubelet-client.key}}
+  static_configs: [{{targets: ["{node.ip}:{node.port}"]}}]
+""")
+    log = open(os.path.join(env.logs, "prometheus.log"), "wb")
+    with subprocess.Popen(["prometheus", f"--config.file={config}",
+                           f"--storage.tsdb.path={env.dir}/tsdb",
+                           "--web.listen-address=127.0.0.1:9090"], stdout=log, stderr=log) as server:
+        try:
+            def up():
+                try:
+                    return '"1"]' in env.fetch("http://127.0.0.1:9090/api/v1/query?query=up")
+                except OSError:
+                    return False
+            harness.until(up, 30, "Prometheus has scraped the node")
+        finally:
+            server.kill()
+            log.close()
+
+
+def test_survives_an_absent_api_server(env):
+    node = env.node()
+    env.apply(env.pod("web", image="web:1"))
+    env.wait_ready("pod/web")
+    ip = env.pod_ip("web")
+    env.control_plane("stop")
+    try:
+        assert "hello from web" in env.fetch(f"http://{ip}/")
+        assert node.running()
+    finally:
+        env.control_plane("start")
+    assert node.running()
+    env.delete("pod web", timeout=90)
+
+
+def test_wrong_input_ends_with_one_line(env):
+    node = env.node("n2", start=False)
+    burstlet = env.burstlet
+    config = os.path.join(env.dir, "bad.yaml")
+    with open(config, "w", encoding="utf-8") as out:
+        out.write("apiVersion: burstlet.io/v1alpha1\nkind: BurstletConfiguration\nnoSuchField: 1\n")
+    cases = [
+        ([burstlet, "node", "--no-such-flag"], "no-such-flag"),
+        ([burstlet, "node", "--config", "/no/such/file", "--root-dir", node.root_dir], "/no/such/file"),
+        ([burstlet, "node", "--config", config, "--root-dir", node.root_dir], "noSuchField"),
+        ([burstlet, "node", "--kubeconfig", "/no/kubeconfig", "--root-dir", node.root_dir],
+         "/no/kubeconfig"),
+    ]
+    for command, named in cases:
+        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                timeout=20, check=False)
+        lines = [line for line in result.stderr.splitlines() if line.strip()]
+        assert result.returncode != 0, command
+        assert len(lines) == 1 and named in lines[0], (command, result.stderr)
+
+
+if __name__ == "__main__":
+    harness.main()
