@@ -87,6 +87,8 @@ kube::PodStatus RejectedStatus(kube::PodStatus status, const PodRuntimeView& vie
   status.phase = "Failed";
   status.reason = view.failure->reason;
   status.message = view.failure->message;
+  constexpr char kPrefix[] = "Pod was rejected: ";
+  if (status.message.rfind(kPrefix, 0) != 0) status.message.insert(0, kPrefix);
   for (const kube::PodCondition& condition : previous.conditions) {
     if (!OwnedCondition(condition.type) || condition.type == "PodScheduled") status.conditions.push_back(condition);
   }

@@ -1,0 +1,329 @@
+#include "provider/supported_fields.h"
+
+namespace burstlet::provider {
+namespace {
+
+constexpr bool kDone = true;
+constexpr bool kRefused = false;
+
+constexpr char kLaterLifecycle[] = "refused until hooks and probes are built";
+constexpr char kLaterDebug[] = "refused until `kubectl debug` is built";
+constexpr char kLaterDrivers[] = "refused until storage drivers are built";
+constexpr char kGone[] = "refused: Kubernetes itself has dropped this volume type";
+constexpr char kNotLinux[] = "refused: a Linux node";
+constexpr char kNoSelinux[] = "refused: no SELinux support";
+constexpr char kLaterDra[] = "refused until dynamic resource allocation is built";
+constexpr char kScheduler[] = "read by the scheduler";
+constexpr char kControlPlane[] = "read by the control plane";
+constexpr char kLaterOwner[] = "refused: per-file owners are an alpha feature";
+
+struct Row {
+  const char* path;
+  bool supported;
+  const char* note;
+};
+
+constexpr Row kPodRows[] = {
+    {"activeDeadlineSeconds", kDone, "ends the pod, DeadlineExceeded"},
+    {"affinity", kDone, "by the scheduler; required node affinity is checked again at admission"},
+    {"automountServiceAccountToken", kDone, "by the API server, as a projected volume"},
+    {"dnsConfig", kDone, "written to /etc/resolv.conf"},
+    {"dnsPolicy", kDone, "written to /etc/resolv.conf"},
+    {"enableServiceLinks", kDone, "environment of the namespace's services"},
+    {"ephemeralContainers", kRefused, kLaterDebug},
+    {"evictionResponders", kDone, kControlPlane},
+    {"hostAliases", kDone, "written to /etc/hosts"},
+    {"hostIPC", kDone, ""},
+    {"hostNetwork", kDone, ""},
+    {"hostPID", kDone, ""},
+    {"hostUsers", kDone, ""},
+    {"hostname", kDone, ""},
+    {"hostnameOverride", kDone, ""},
+    {"imagePullSecrets", kDone, ""},
+    {"nodeName", kDone, "checked at admission"},
+    {"nodeSelector", kDone, "by the scheduler, checked again at admission"},
+    {"os.name", kDone, "only linux is admitted"},
+    {"overhead", kDone, "counted at admission and in the pod's cgroup"},
+    {"preemptionPolicy", kDone, kScheduler},
+    {"priority", kDone, kScheduler},
+    {"priorityClassName", kDone, kScheduler},
+    {"readinessGates", kDone, "part of condition Ready"},
+    {"resourceClaims", kRefused, kLaterDra},
+    {"resources.claims", kRefused, kLaterDra},
+    {"resources.limits", kDone, "the pod's cgroup"},
+    {"resources.requests", kDone, "the pod's cgroup, admission"},
+    {"restartPolicy", kDone, "with the kubelet's back-off"},
+    {"runtimeClassName", kDone, "a handler of this node, else UnknownRuntimeHandler"},
+    {"schedulerName", kDone, kScheduler},
+    {"schedulingGates", kDone, kScheduler},
+    {"schedulingGroup", kDone, kScheduler},
+    {"securityContext.appArmorProfile.localhostProfile", kRefused, "refused until AppArmor is built"},
+    {"securityContext.appArmorProfile.type", kDone, ""},
+    {"securityContext.fsGroup", kDone, "a supplementary group of all processes, the group of volumes"},
+    {"securityContext.fsGroupChangePolicy", kDone, "volumes of this node are made with their group"},
+    {"securityContext.runAsGroup", kDone, ""},
+    {"securityContext.runAsNonRoot", kDone, "CreateContainerConfigError when violated"},
+    {"securityContext.runAsUser", kDone, ""},
+    {"securityContext.seLinuxChangePolicy", kRefused, kNoSelinux},
+    {"securityContext.seLinuxOptions", kRefused, kNoSelinux},
+    {"securityContext.seccompProfile.localhostProfile", kDone, ""},
+    {"securityContext.seccompProfile.type", kDone, ""},
+    {"securityContext.supplementalGroups", kDone, ""},
+    {"securityContext.supplementalGroupsPolicy", kDone, "Merge and Strict"},
+    {"securityContext.sysctls", kDone, "the safe ones and allowedUnsafeSysctls, else SysctlForbidden"},
+    {"securityContext.windowsOptions", kRefused, kNotLinux},
+    {"serviceAccount", kDone, "by the API server"},
+    {"serviceAccountName", kDone, "tokens by TokenRequest"},
+    {"setHostnameAsFQDN", kDone, ""},
+    {"shareProcessNamespace", kDone, ""},
+    {"subdomain", kDone, ""},
+    {"terminationGracePeriodSeconds", kDone, ""},
+    {"tolerations", kDone, "by the scheduler; NoExecute is checked again at admission"},
+    {"topologySpreadConstraints", kDone, kScheduler},
+};
+
+constexpr Row kVolumeRows[] = {
+    {"awsElasticBlockStore", kRefused, kLaterDrivers},
+    {"azureDisk", kRefused, kLaterDrivers},
+    {"azureFile", kRefused, kLaterDrivers},
+    {"cephfs", kRefused, kGone},
+    {"cinder", kRefused, kLaterDrivers},
+    {"configMap.defaultMode", kDone, ""},
+    {"configMap.defaultUser", kRefused, kLaterOwner},
+    {"configMap.items[].key", kDone, ""},
+    {"configMap.items[].mode", kDone, ""},
+    {"configMap.items[].path", kDone, ""},
+    {"configMap.items[].user", kRefused, kLaterOwner},
+    {"configMap.name", kDone, "updates reach the volume"},
+    {"configMap.optional", kDone, ""},
+    {"csi", kRefused, kLaterDrivers},
+    {"downwardAPI.defaultMode", kDone, ""},
+    {"downwardAPI.defaultUser", kRefused, kLaterOwner},
+    {"downwardAPI.items[].fieldRef", kDone, "updates reach the volume"},
+    {"downwardAPI.items[].mode", kDone, ""},
+    {"downwardAPI.items[].path", kDone, ""},
+    {"downwardAPI.items[].resourceFieldRef", kDone, ""},
+    {"downwardAPI.items[].user", kRefused, kLaterOwner},
+    {"emptyDir.medium", kDone, "disk or Memory"},
+    {"emptyDir.mode", kRefused, "refused: an alpha feature"},
+    {"emptyDir.sizeLimit", kDone, "size of a Memory volume"},
+    {"ephemeral", kRefused, kLaterDrivers},
+    {"fc", kRefused, kLaterDrivers},
+    {"flexVolume", kRefused, kLaterDrivers},
+    {"flocker", kRefused, kGone},
+    {"gcePersistentDisk", kRefused, kLaterDrivers},
+    {"gitRepo", kRefused, kGone},
+    {"glusterfs", kRefused, kGone},
+    {"hostPath.path", kDone, ""},
+    {"hostPath.type", kDone, ""},
+    {"image", kRefused, "refused until image volumes are built"},
+    {"iscsi", kRefused, kLaterDrivers},
+    {"name", kDone, ""},
+    {"nfs", kRefused, kLaterDrivers},
+    {"persistentVolumeClaim", kRefused, kLaterDrivers},
+    {"photonPersistentDisk", kRefused, kGone},
+    {"portworxVolume", kRefused, kLaterDrivers},
+    {"projected.defaultMode", kDone, ""},
+    {"projected.defaultUser", kRefused, kLaterOwner},
+    {"projected.sources[].clusterTrustBundle", kRefused, "refused until trust bundles are built"},
+    {"projected.sources[].configMap.items[].key", kDone, ""},
+    {"projected.sources[].configMap.items[].mode", kDone, ""},
+    {"projected.sources[].configMap.items[].path", kDone, ""},
+    {"projected.sources[].configMap.items[].user", kRefused, kLaterOwner},
+    {"projected.sources[].configMap.name", kDone, ""},
+    {"projected.sources[].configMap.optional", kDone, ""},
+    {"projected.sources[].downwardAPI.items[].fieldRef", kDone, ""},
+    {"projected.sources[].downwardAPI.items[].mode", kDone, ""},
+    {"projected.sources[].downwardAPI.items[].path", kDone, ""},
+    {"projected.sources[].downwardAPI.items[].resourceFieldRef", kDone, ""},
+    {"projected.sources[].downwardAPI.items[].user", kRefused, kLaterOwner},
+    {"projected.sources[].podCertificate", kRefused, "refused until pod certificates are built"},
+    {"projected.sources[].secret.items[].key", kDone, ""},
+    {"projected.sources[].secret.items[].mode", kDone, ""},
+    {"projected.sources[].secret.items[].path", kDone, ""},
+    {"projected.sources[].secret.items[].user", kRefused, kLaterOwner},
+    {"projected.sources[].secret.name", kDone, ""},
+    {"projected.sources[].secret.optional", kDone, ""},
+    {"projected.sources[].serviceAccountToken.audience", kDone, ""},
+    {"projected.sources[].serviceAccountToken.expirationSeconds", kDone, "rotated at 80 % of its life"},
+    {"projected.sources[].serviceAccountToken.path", kDone, ""},
+    {"projected.sources[].serviceAccountToken.user", kRefused, kLaterOwner},
+    {"quobyte", kRefused, kGone},
+    {"rbd", kRefused, kGone},
+    {"scaleIO", kRefused, kGone},
+    {"secret.defaultMode", kDone, ""},
+    {"secret.defaultUser", kRefused, kLaterOwner},
+    {"secret.items[].key", kDone, ""},
+    {"secret.items[].mode", kDone, ""},
+    {"secret.items[].path", kDone, ""},
+    {"secret.items[].user", kRefused, kLaterOwner},
+    {"secret.optional", kDone, ""},
+    {"secret.secretName", kDone, "updates reach the volume"},
+    {"storageos", kRefused, kGone},
+    {"vsphereVolume", kRefused, kLaterDrivers},
+};
+
+// Rows of containers[] and initContainers[] alike.
+constexpr Row kContainerRows[] = {
+    {"args", kDone, ""},
+    {"command", kDone, ""},
+    {"env[].name", kDone, ""},
+    {"env[].value", kDone, "with $(VAR)"},
+    {"env[].valueFrom.configMapKeyRef", kDone, ""},
+    {"env[].valueFrom.fieldRef", kDone, ""},
+    {"env[].valueFrom.fileKeyRef", kRefused, "refused until environment files are built"},
+    {"env[].valueFrom.resourceFieldRef", kDone, ""},
+    {"env[].valueFrom.secretKeyRef", kDone, ""},
+    {"envFrom", kDone, ""},
+    {"image", kDone, ""},
+    {"imagePullPolicy", kDone, ""},
+    {"lifecycle.postStart", kRefused, kLaterLifecycle},
+    {"lifecycle.preStop", kRefused, kLaterLifecycle},
+    {"lifecycle.stopSignal", kDone, ""},
+    {"livenessProbe", kRefused, kLaterLifecycle},
+    {"name", kDone, ""},
+    {"ports[].containerPort", kDone, "informative, as everywhere"},
+    {"ports[].hostIP", kDone, ""},
+    {"ports[].hostPort", kDone, "nftables; a conflict is refused as NodePorts"},
+    {"ports[].name", kDone, ""},
+    {"ports[].protocol", kDone, ""},
+    {"readinessProbe", kRefused, kLaterLifecycle},
+    {"resizePolicy", kDone, "takes effect when in-place resize is built; until then resources stay as at start"},
+    {"resources.claims", kRefused, kLaterDra},
+    {"resources.limits", kDone, "cgroup limits"},
+    {"resources.requests", kDone, "cgroup weights, admission"},
+    {"restartPolicy", kDone, ""},
+    {"restartPolicyRules", kDone, ""},
+    {"securityContext.allowPrivilegeEscalation", kDone, "no_new_privs"},
+    {"securityContext.appArmorProfile.localhostProfile", kRefused, "refused until AppArmor is built"},
+    {"securityContext.appArmorProfile.type", kDone, ""},
+    {"securityContext.capabilities", kDone, ""},
+    {"securityContext.privileged", kDone, ""},
+    {"securityContext.procMount", kDone, ""},
+    {"securityContext.readOnlyRootFilesystem", kDone, ""},
+    {"securityContext.runAsGroup", kDone, ""},
+    {"securityContext.runAsNonRoot", kDone, ""},
+    {"securityContext.runAsUser", kDone, ""},
+    {"securityContext.seLinuxOptions", kRefused, kNoSelinux},
+    {"securityContext.seccompProfile.localhostProfile", kDone, ""},
+    {"securityContext.seccompProfile.type", kDone, ""},
+    {"securityContext.windowsOptions", kRefused, kNotLinux},
+    {"startupProbe", kRefused, kLaterLifecycle},
+    {"stdin", kDone, ""},
+    {"stdinOnce", kDone, ""},
+    {"terminationMessagePath", kDone, ""},
+    {"terminationMessagePolicy", kDone, ""},
+    {"tty", kDone, ""},
+    {"volumeDevices", kRefused, kLaterDrivers},
+    {"volumeMounts[].bindMountOptions", kRefused, "refused: an alpha feature"},
+    {"volumeMounts[].mountPath", kDone, ""},
+    {"volumeMounts[].mountPropagation", kDone, ""},
+    {"volumeMounts[].name", kDone, ""},
+    {"volumeMounts[].readOnly", kDone, ""},
+    {"volumeMounts[].recursiveReadOnly", kDone, ""},
+    {"volumeMounts[].subPath", kDone, ""},
+    {"volumeMounts[].subPathExpr", kDone, ""},
+    {"workingDir", kDone, ""},
+};
+
+// Values of supported fields that are refused all the same. "C" stands for containers and initContainers.
+constexpr struct {
+  const char* path;
+  const char* value;
+  const char* note;
+} kRefusedValues[] = {
+    {"spec.hostUsers", "false", "refused until user namespaces are built"},
+    {"spec.initContainers[].restartPolicy", "Always", "refused until sidecars are built"},
+    {"spec.C[].restartPolicyRules[].action", "RestartAllContainers", "refused until whole-pod restarts are built"},
+    {"spec.securityContext.appArmorProfile.type", "RuntimeDefault", "refused until AppArmor is built"},
+    {"spec.securityContext.appArmorProfile.type", "Localhost", "refused until AppArmor is built"},
+    {"spec.C[].securityContext.appArmorProfile.type", "RuntimeDefault", "refused until AppArmor is built"},
+    {"spec.C[].securityContext.appArmorProfile.type", "Localhost", "refused until AppArmor is built"},
+    {"spec.volumes[].emptyDir.medium", "HugePages*", "refused until huge page volumes are built"},
+};
+
+constexpr const char* kContainerLists[] = {"containers", "initContainers"};
+
+std::vector<RefusedValue> MakeRefusedValues() {
+  std::vector<RefusedValue> values;
+  for (const auto& entry : kRefusedValues) {
+    const std::string path = entry.path;
+    if (path.rfind("spec.C[]", 0) != 0) {
+      values.push_back({path, entry.value, entry.note});
+      continue;
+    }
+    for (const char* list : kContainerLists) {
+      values.push_back({std::string("spec.") + list + path.substr(6), entry.value, entry.note});
+    }
+  }
+  return values;
+}
+
+/// A supported field's note with the values that are refused.
+std::string NoteOf(const std::string& path, const char* note) {
+  std::string text = note;
+  for (const RefusedValue& refused : RefusedFieldValues()) {
+    if (refused.path != path && refused.path.rfind(path + "[].", 0) != 0) continue;
+    if (!text.empty()) text += "; ";
+    text += refused.value + " is " + refused.note;
+  }
+  return text;
+}
+
+std::vector<FieldSupport> MakeTable() {
+  std::vector<FieldSupport> table;
+  const auto add = [&](const std::string& path, const Row& row) {
+    table.push_back({path, row.supported, NoteOf(path, row.note)});
+  };
+  for (const Row& row : kPodRows) add(std::string("spec.") + row.path, row);
+  for (const char* list : kContainerLists) {
+    for (const Row& row : kContainerRows) add(std::string("spec.") + list + "[]." + row.path, row);
+  }
+  for (const Row& row : kVolumeRows) add(std::string("spec.volumes[].") + row.path, row);
+  return table;
+}
+
+}  // namespace
+
+const std::vector<RefusedValue>& RefusedFieldValues() {
+  static const std::vector<RefusedValue> values = MakeRefusedValues();
+  return values;
+}
+
+const std::vector<FieldSupport>& PodFieldTable() {
+  static const std::vector<FieldSupport> table = MakeTable();
+  return table;
+}
+
+std::string RenderFieldTable() {
+  constexpr char kApp[] = "spec.containers[].";
+  constexpr char kInit[] = "spec.initContainers[].";
+  const auto find = [](const std::string& path) -> const FieldSupport* {
+    for (const FieldSupport& field : PodFieldTable()) {
+      if (field.path == path) return &field;
+    }
+    return nullptr;
+  };
+  const auto row = [](const std::string& path, const FieldSupport& field) {
+    return "| `" + path + "` | " + (field.supported ? "done" : "**refused**") + " | " + field.note + " |\n";
+  };
+  std::string text = "| field | | |\n| --- | --- | --- |\n";
+  for (const FieldSupport& field : PodFieldTable()) {
+    const bool app = field.path.rfind(kApp, 0) == 0;
+    const bool init = field.path.rfind(kInit, 0) == 0;
+    if (!app && !init) {
+      text += row(field.path, field);
+      continue;
+    }
+    const std::string rest = field.path.substr(app ? sizeof(kApp) - 1 : sizeof(kInit) - 1);
+    const FieldSupport* twin = find((app ? kInit : kApp) + rest);
+    if (twin == nullptr || twin->supported != field.supported || twin->note != field.note) {
+      text += row(field.path, field);
+    } else if (app) {
+      text += row("spec.{containers,initContainers}[]." + rest, field);
+    }
+  }
+  return text;
+}
+
+}  // namespace burstlet::provider
