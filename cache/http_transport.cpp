@@ -171,8 +171,10 @@ class PulledResponse : public HttpResponse {
       exchange_->changed.wait_for(lock, kPoll);
     }
     if (exchange_->has_headers) return absl::OkStatus();
-    return ReasonError(absl::StatusCode::kUnavailable, "RegistryUnavailable",
-                       absl::StrCat(peer_, ": ", exchange_->failure));
+    const std::string text = absl::StrCat(peer_, ": ", exchange_->failure);
+    const bool never_spoke = exchange_->connect_failed || exchange_->failure.find("SSL handshake") != std::string::npos;
+    return never_spoke ? ReasonError(absl::StatusCode::kUnavailable, "RegistryUnavailable", text)
+                       : absl::UnavailableError(text);
   }
 
   absl::StatusOr<std::span<const std::uint8_t>> Next() override {

@@ -81,8 +81,8 @@ absl::StatusOr<Url> ParseUrl(std::string_view text) {
 
 absl::StatusOr<Url> ResolveUrl(const Url& base, std::string_view location) {
   if (location.empty()) return Bad(location, "empty");
-  const std::string_view scheme = location.substr(0, location.find_first_of("/?#"));
-  if (scheme.size() < location.size() && !scheme.empty() && scheme.back() == ':') return ParseUrl(location);
+  const std::size_t mark = location.find_first_of(":/?#");
+  if (mark != std::string_view::npos && location[mark] == ':') return ParseUrl(location);  // it has a scheme
   if (location.substr(0, 2) == "//") return ParseUrl(base.scheme + ":" + std::string(location));
   std::string target;
   if (location[0] == '/') {

@@ -99,12 +99,12 @@ class TarBuilder {
 
 /// One ustar header with any field values, checksum made right; data padded to blocks.
 struct RawEntry {
-  std::string name;
+  std::string name = {};
   char type = '0';
-  std::string link;
-  std::string size_field;  // as it stands in the header; empty: data's size in octal
+  std::string link = {};
+  std::string size_field = {};  // as it stands in the header; empty: data's size in octal
   std::string uid_field = "0000000";
-  std::string data;
+  std::string data = {};
 };
 
 inline std::string RawTar(const RawEntry& e) {
