@@ -2,6 +2,11 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <net/ethernet.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
+#include <netinet/udp.h>
+#include <netpacket/packet.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/socket.h>
@@ -190,6 +195,45 @@ std::string SeenOnUdp(const Fd& client, const std::string& address, std::uint16_
   if (recvfrom(client.get(), &byte, 1, 0, reinterpret_cast<sockaddr*>(&from), &size) != 1) return "recvfrom failed";
   if (TextOf(from) != address) return "the answer came from " + TextOf(from);
   return TextOf(peer);
+}
+
+bool SendForged(int netns, const MacAddress& to_mac, const std::string& source, const std::string& to,
+                std::uint16_t port) {
+  struct {
+    iphdr ip;
+    udphdr udp;
+    char payload[4];
+  } packet{};
+  packet.ip.version = 4;
+  packet.ip.ihl = 5;
+  packet.ip.tot_len = htons(sizeof packet);
+  packet.ip.ttl = 64;
+  packet.ip.protocol = IPPROTO_UDP;
+  inet_pton(AF_INET, source.c_str(), &packet.ip.saddr);
+  inet_pton(AF_INET, to.c_str(), &packet.ip.daddr);
+  std::uint32_t sum = 0;
+  std::uint16_t words[sizeof(iphdr) / 2];
+  std::memcpy(words, &packet.ip, sizeof words);
+  for (const std::uint16_t word : words) sum += word;
+  while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
+  packet.ip.check = static_cast<std::uint16_t>(~sum);
+  packet.udp.source = htons(4242);
+  packet.udp.dest = htons(port);
+  packet.udp.len = htons(sizeof packet - sizeof(iphdr));  // a checksum of zero means none
+  return RunInNetworkNamespace(netns,
+                               [&] {
+                                 const Fd fd(socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+                                 sockaddr_ll wire{};
+                                 wire.sll_family = AF_PACKET;
+                                 wire.sll_protocol = htons(ETH_P_IP);
+                                 wire.sll_ifindex = static_cast<int>(Links::Open()->Find("eth0").value()->index);
+                                 wire.sll_halen = 6;
+                                 std::memcpy(wire.sll_addr, to_mac.data(), to_mac.size());
+                                 const ssize_t sent = sendto(fd.get(), &packet, sizeof packet, 0,
+                                                             reinterpret_cast<sockaddr*>(&wire), sizeof wire);
+                                 return sent == sizeof packet ? absl::OkStatus() : ErrnoError(errno, "sendto");
+                               })
+      .ok();
 }
 
 }  // namespace burstlet::sandbox::test

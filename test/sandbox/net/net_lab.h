@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "sandbox/net/links.h"
 #include "sandbox/net/pod_network.h"
 
 namespace burstlet::sandbox::test {
@@ -63,5 +64,9 @@ std::string SeenFromUdp(int netns, const std::string& address, std::uint16_t por
 /// The same with a client socket that is bound already, waiting at most `timeout_ms`.
 std::string SeenOnUdp(const Fd& client, const std::string& address, std::uint16_t port, const Fd& server,
                       int timeout_ms = 3000);
+
+/// Puts a hand-made IPv4 UDP packet on the wire of a pod's eth0, past the pod's own routes and checks.
+bool SendForged(int netns, const MacAddress& to_mac, const std::string& source, const std::string& to,
+                std::uint16_t port);
 
 }  // namespace burstlet::sandbox::test

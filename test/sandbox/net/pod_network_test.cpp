@@ -1,6 +1,5 @@
 // The pod network on the real kernel: a node in a namespace of its own, pods, and an outside world.
 
-#include <arpa/inet.h>
 #include <sys/socket.h>
 
 #include <catch2/catch.hpp>
@@ -26,6 +25,7 @@ using test::NewNamespace;
 using test::SeenFrom;
 using test::SeenFromUdp;
 using test::SeenOnUdp;
+using test::SendForged;
 using test::Serve;
 
 // Named, because a skipped test tells its reason.
@@ -159,31 +159,30 @@ TEST_CASE("a pod can reach neither the node's loopback nor speak with another ad
   REQUIRE(network->AddHostPorts("a", {Port(80, 8080)}).ok());
   const Fd secret = Serve(lab.node(), "127.0.0.1", 9000, SOCK_DGRAM);
   const Fd open = Serve(lab.node(), NetLab::kNodeIp, 9001, SOCK_DGRAM);
-
-  // In the pod: 127.0.0.1 is routed out, and a second, forged address is added.
-  const absl::Status prepared = RunInNetworkNamespace(a.netns.get(), [] {
-    Links inside = Links::Open().value();
-    const auto eth0 = inside.Find("eth0").value();
-    return inside.AddAddress(eth0->index, ParseAddress("10.88.0.77").value());
-  });
-  REQUIRE(prepared.ok());
-  const auto send_from = [&](const std::string& source, const std::string& to, std::uint16_t port) {
-    const Fd client = Serve(a.netns.get(), source, 0, SOCK_DGRAM);
-    sockaddr_in target{};
-    target.sin_family = AF_INET;
-    target.sin_port = htons(port);
-    inet_pton(AF_INET, to.c_str(), &target.sin_addr);
-    return sendto(client.get(), "x", 1, 0, reinterpret_cast<sockaddr*>(&target), sizeof target) == 1;
-  };
+  const MacAddress gateway_mac{0x02, 0x6c, 0x67, 0x77, 0x00, 0x01};
   const auto arrived = [](const Fd& fd) {
     char byte;
     return recv(fd.get(), &byte, 1, MSG_DONTWAIT) == 1;
   };
-  REQUIRE(send_from("10.88.0.77", NetLab::kNodeIp, 9001));
-  // Packets keep their order, so once the honest one is there the forged one is not to come.
+  const auto attack = [&] {
+    REQUIRE(SendForged(a.netns.get(), gateway_mac, a.ip(), "127.0.0.1", 9000));
+    REQUIRE(SendForged(a.netns.get(), gateway_mac, "10.88.0.250", NetLab::kNodeIp, 9001));
+    REQUIRE(SendForged(a.netns.get(), gateway_mac, "127.0.0.1", NetLab::kNodeIp, 9001));
+    REQUIRE(SendForged(a.netns.get(), gateway_mac, NetLab::kOutsideIp, NetLab::kNodeIp, 9001));
+  };
+  attack();
+  // Packets keep their order: once an honest one has come through, the forged ones are not to come any more.
   REQUIRE(SeenFromUdp(a.netns.get(), NetLab::kNodeIp, 9001, open) == a.ip());
   CHECK_FALSE(arrived(open));
   CHECK_FALSE(arrived(secret));
+
+  // The attack is a real one: without the table it reaches the node's loopback.
+  NatTableSpec spec;
+  spec.table = "burstlet-t1";
+  REQUIRE(NatTable::Open(spec)->Drop().ok());
+  attack();
+  REQUIRE(SeenFrom(a.netns.get(), NetLab::kNodeIp, 9002, Serve(lab.node(), "0.0.0.0", 9002, SOCK_STREAM)) == a.ip());
+  CHECK(arrived(secret));
   REQUIRE(network->Close().ok());
 }
 
