@@ -48,6 +48,10 @@ class Env:
             run(f"{ROOT}/test/cluster/build", timeout=3600).strip()
         self.images = os.environ.get("BURSTLET_IMAGES") or \
             run(f"{ROOT}/test/images/build", self.bin, timeout=600).strip()
+        # Everything is near: a proxy of the machine would only be in the way.
+        for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+            os.environ.pop(name, None)
+            os.environ.pop(name.upper(), None)
         self.burstlet = os.environ.get("BURSTLET_PROGRAM") or f"{ROOT}/build/burstlet"
         self.cluster_dir = os.path.join(self.dir, "cluster")
         self.ip = "10.123.0.1"
@@ -120,13 +124,16 @@ class Env:
         return url.split("//")[1], ca
 
     def node(self, name="n1", config=None, args=(), start=True):
-        """The node of that name, made and started at the first call."""
+        """The node of that name, made and started at the first call, and running after each."""
         self.cluster()
         if name not in self.nodes:
             self.nodes[name] = Node(self, name, len(self.nodes) + 1, config, args)
-            if start:
-                self.nodes[name].start()
-        return self.nodes[name]
+        node = self.nodes[name]
+        if start and not node.running():
+            node.start()  # a test before may have failed with the node down
+        elif start and not node.was_ready:
+            node.wait_ready()
+        return node
 
     # --- objects ----------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ class Node:
         self.log = os.path.join(env.logs, f"node-{name}.log")
         self.identity = os.path.join(env.dir, "cluster", "nodes", name)
         self.process = None
+        self.was_ready = False
         self.extra_env = {}
         self.prefix = []  # before the command line, e.g. to enter a cgroup; must exec
         env.driver("node-kubeconfig", env.cluster_dir, name, "--ip", self.ip)
@@ -85,6 +86,7 @@ class Node:
             return self.healthy()
         machine.until(registered, timeout, f"{self.name} serves /healthz (log: {self.log})")
         self.env.wait_for(f"nodes/{self.name}", lambda n: condition(n, "Ready") == "True", timeout)
+        self.was_ready = True
 
     def healthy(self):
         try:
