@@ -3,6 +3,8 @@
 #include <sys/socket.h>
 
 #include <catch2/catch.hpp>
+#include <cstdlib>
+#include <fstream>
 #include <mutex>
 #include <set>
 #include <string>
@@ -114,6 +116,11 @@ TEST_CASE("pods reach each other, the node and the outside", "[net]") {
 TEST_CASE("host ports from the node, a pod, the pod itself and the outside", "[net]") {
   SKIP_WITHOUT_NAMESPACES();
   const NetLab lab;
+  // None, strict, loose: distributions differ.
+  const char reverse_path_filter = GENERATE('0', '1', '2');
+  for (const char* scope : {"all", "default"}) {
+    std::ofstream(std::string("/proc/sys/net/ipv4/conf/") + scope + "/rp_filter") << reverse_path_filter;
+  }
   const auto network = OpenOrFail(Config({"10.88.0.0/24", "fd00:88::/64"}));
   const TestPod a = AttachOrFail(*network, "a");
   const TestPod b = AttachOrFail(*network, "b");
@@ -308,6 +315,35 @@ TEST_CASE("many pods come and go and leave nothing", "[net]") {
   REQUIRE(network->Close().ok());
   CHECK(links.List("", "")->size() == links_before);
   CHECK(links.ListAddresses()->size() == addresses_before);
+}
+
+TEST_CASE("a cluster address that another table translates works, for its own backend too", "[net]") {
+  SKIP_WITHOUT_NAMESPACES();
+  if (std::system("iptables-nft --version >/dev/null 2>&1") != 0) {
+    WARN("SKIPPED: iptables-nft is not installed");
+    return;
+  }
+  const NetLab lab;
+  const auto network = OpenOrFail(Config({"10.88.0.0/24"}));
+  const TestPod a = AttachOrFail(*network, "a");
+  const TestPod b = AttachOrFail(*network, "b");
+  // The shape of kube-proxy's rules for a Service with the one endpoint b.
+  const std::string to_b = " -d 10.96.0.10 -p tcp --dport 80 -j DNAT --to-destination " + b.ip() + ":8080";
+  for (const std::string& rule :
+       {"PREROUTING" + to_b, "OUTPUT" + to_b, "POSTROUTING -s " + b.ip() + " -d " + b.ip() + " -j MASQUERADE"}) {
+    REQUIRE(std::system(("iptables-nft -t nat -A " + rule).c_str()) == 0);
+  }
+  // Nothing routes the cluster addresses; the node's default route, which it needs in this lab, is enough.
+  PodEnd uplink;
+  uplink.name = "uplink";
+  uplink.gateways = {ParseAddress(NetLab::kOutsideIp).value()};
+  REQUIRE(Links::Open()->ConfigurePodEnd(uplink).ok());
+  const Fd in_b = Serve(b.netns.get(), "0.0.0.0", 8080, SOCK_STREAM);
+  CHECK(SeenFrom(a.netns.get(), "10.96.0.10", 80, in_b) == a.ip());
+  CHECK(SeenFrom(b.netns.get(), "10.96.0.10", 80, in_b) != b.ip());
+  CHECK(ParseAddress(SeenFrom(b.netns.get(), "10.96.0.10", 80, in_b)).ok());
+  CHECK(ParseAddress(SeenFrom(lab.node(), "10.96.0.10", 80, in_b)).ok());
+  REQUIRE(network->Close().ok());
 }
 
 TEST_CASE("a UDP client that never changes its port finds the port's next owner", "[net]") {
