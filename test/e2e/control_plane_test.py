@@ -124,5 +124,22 @@ def test_private_registry_wants_tls_and_login(env):
         raise AssertionError("a certificate of an unknown authority was accepted")
 
 
+def test_token_registry_sends_to_its_service(env):
+    address, ca = env.private_registry("alice:wonder", "busybox", kind="token")
+    heads = machine.run("curl", "--silent", "--include", "--cacert", ca,
+                        f"https://{address}/v2/busybox/manifests/1")
+    assert "401" in heads.splitlines()[0], heads
+    realm = [line for line in heads.splitlines() if line.lower().startswith("www-authenticate")][0]
+    url = realm.split('realm="')[1].split('"')[0]
+    query = "?service=burstlet-test-registry&scope=repository:busybox:pull"
+    token = json.loads(machine.run("curl", "--silent", "--cacert", ca, "-u", "alice:wonder",
+                                   url + query))["token"]
+    head = machine.run("curl", "--silent", "--head", "--cacert", ca, "-H",
+                       f"Authorization: Bearer {token}", "-H",
+                       "Accept: application/vnd.docker.distribution.manifest.v2+json",
+                       f"https://{address}/v2/busybox/manifests/1")
+    assert "200" in head.splitlines()[0], head
+
+
 if __name__ == "__main__":
     harness.main()

@@ -12,11 +12,17 @@ LOGIN = "tester:secret"
 
 
 def ready_node(env):
-    """One node for the whole suite, which trusts the private registry's authority."""
+    """One node for the whole suite, which trusts the private registries' authorities."""
     if "n1" not in env.nodes:
-        env.private, ca = env.private_registry(LOGIN)
-        env.node("n1", config={"registries": {"caFile": ca}})
-    return env.nodes["n1"]
+        env.private, basic_ca = env.private_registry(LOGIN)
+        env.tokens, token_ca = env.private_registry(LOGIN, kind="token")
+        bundle = os.path.join(env.dir, "registries.crt")
+        with open(bundle, "w", encoding="ascii") as out:
+            for path in (basic_ca, token_ca):
+                with open(path, encoding="ascii") as source:
+                    out.write(source.read())
+        env.node("n1", config={"registries": {"caFile": bundle}})
+    return env.node("n1")
 
 
 def shell(env, script, **fields):
@@ -103,22 +109,31 @@ def test_crash_loop_backs_off(env):
     env.delete("pod crash", timeout=15)
 
 
-def test_private_image(env):
-    ready_node(env)
-    env.apply(env.pod("no-login", image=f"{env.private}/web:1"))
+def pull_with_and_without_login(env, registry):
+    env.apply(env.pod("no-login", image=f"{registry}/web:1"))
     env.wait_for("pods/no-login", lambda p: "ImagePullBackOff" in json.dumps(p["status"]))
     user, password = LOGIN.split(":")
-    env.kubectl("create", "secret", "docker-registry", "login", f"--docker-server={env.private}",
+    env.kubectl("create", "secret", "docker-registry", "login", f"--docker-server={registry}",
                 f"--docker-username={user}", f"--docker-password={password}")
-    env.apply(env.pod("with-login", image=f"{env.private}/web:1",
+    env.apply(env.pod("with-login", image=f"{registry}/web:1",
                       imagePullSecrets=[{"name": "login"}]))
     env.wait_ready("pod/with-login")
     # That the image is here now gives nobody else the right to it when the policy asks each time.
-    container = env.container(image=f"{env.private}/web:1")
+    container = env.container(image=f"{registry}/web:1")
     container["imagePullPolicy"] = "Always"
     env.apply(env.pod("thief", containers=[container]))
     env.wait_for("pods/thief", lambda p: "ErrImagePull" in json.dumps(p["status"])
                  or "ImagePullBackOff" in json.dumps(p["status"]))
+
+
+def test_private_image(env):
+    ready_node(env)
+    pull_with_and_without_login(env, env.private)
+
+
+def test_private_image_by_bearer_token(env):
+    ready_node(env)
+    pull_with_and_without_login(env, env.tokens)
 
 
 @harness.limit(240)

@@ -114,9 +114,10 @@ class Env:
         with open(os.path.join(folder, "url"), encoding="ascii") as source:
             return folder, source.read().strip()
 
-    def private_registry(self, login="tester:secret", only="busybox,web"):
-        """(address, authority's file) of a TLS registry with a login that holds some images."""
-        folder, url = self.start_registry(f"private{len(self.registries)}", "--tls", "--htpasswd",
+    def private_registry(self, login="tester:secret", only="busybox,web", kind="htpasswd"):
+        """(address, authority's file) of a TLS registry with a login that holds some images; kind
+        is htpasswd (basic login) or token (bearer tokens from a service of its own)."""
+        folder, url = self.start_registry(f"private{len(self.registries)}", "--tls", f"--{kind}",
                                           login)
         ca = os.path.join(folder, "pki", "ca.crt")
         run(f"{self.bin}/images", "push", "--from", self.images, "--to", url, "--ca", ca,

@@ -23,7 +23,8 @@ const usage = `usage:
   cluster node-kubeconfig DIR NAME [--ip IP] [--out DIR] [--embed=false]
   cluster bootstrap-kubeconfig DIR [--out FILE]
   cluster user-kubeconfig DIR NAME [--group G]... [--out FILE]
-  cluster registry up DIR [--ip IP] [--port N] [--tls] [--htpasswd USER:PASSWORD] [--owner PID]
+  cluster registry up DIR [--ip IP] [--port N] [--tls] [--owner PID]
+                          [--htpasswd USER:PASSWORD | --token USER:PASSWORD]
   cluster registry down|status DIR
   cluster registry start|stop|restart DIR
 `
@@ -36,6 +37,9 @@ func main() {
 			log.Fatal(err)
 		}
 		return
+	}
+	if len(os.Args) == 3 && os.Args[1] == "serve-tokens" {
+		log.Fatal(serveTokens(os.Args[2]))
 	}
 	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "cluster:", err)

@@ -17,7 +17,7 @@ import (
 	"burstlet.io/test/cluster/internal/supervise"
 )
 
-var registryFiles = []string{"config.yml", "htpasswd", "pki", "data", "url"}
+var registryFiles = []string{"config.yml", "htpasswd", "pki", "data", "url", "token.json"}
 
 // registryUp runs Debian's docker-registry. DIR/url holds its address, DIR/pki/ca.crt its
 // authority when --tls is given.
@@ -28,6 +28,8 @@ func registryUp(args []string) error {
 	useTLS := flags.Bool("tls", false, "serve HTTPS with a certificate of an authority of its own")
 	hosts := flags.String("hosts", "", "further names in the certificate, comma-separated")
 	login := flags.String("htpasswd", "", "USER:PASSWORD that every request needs")
+	token := flags.String("token", "", "USER:PASSWORD for a token service of its own (bearer login);"+
+		" public/* may be pulled without")
 	owner := flags.Int("owner", 0, "process whose end ends the registry")
 	positional, err := parse(flags, args, 1)
 	if err != nil {
@@ -89,21 +91,36 @@ http:
 		}
 		config += fmt.Sprintf("auth:\n  htpasswd: {realm: test, path: %q}\n", path)
 	}
+	components := []supervise.Component{{
+		Name: "registry",
+		Argv: []string{program, "serve", filepath.Join(dir, "config.yml")},
+		Env:  []string{"OTEL_TRACES_EXPORTER=none"},
+	}}
+	if *token != "" {
+		auth, err := setUpTokens(dir, *ip, *token, *useTLS)
+		if err != nil {
+			return err
+		}
+		config += auth
+		self, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		components = append(components, supervise.Component{
+			Name: "tokens", Argv: []string{self, "serve-tokens", dir},
+		})
+	}
 	for name, text := range map[string]string{"config.yml": config, "url": url + "\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			return err
 		}
 	}
 	spec := &supervise.Spec{
-		Kind:  "registry",
-		Owner: *owner,
-		Components: []supervise.Component{{
-			Name: "registry",
-			Argv: []string{program, "serve", filepath.Join(dir, "config.yml")},
-			Env:  []string{"OTEL_TRACES_EXPORTER=none"},
-		}},
-		Facts: map[string]string{"url": url, "address": address},
-		Files: registryFiles,
+		Kind:       "registry",
+		Owner:      *owner,
+		Components: components,
+		Facts:      map[string]string{"url": url, "address": address},
+		Files:      registryFiles,
 	}
 	start := time.Now()
 	if err := spec.Save(dir); err != nil {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 )
 
@@ -19,6 +20,7 @@ type Registry struct {
 	URL      string // http:// or https://, no path
 	User     string
 	Password string
+	token    string // of the last bearer challenge
 	client   *http.Client
 }
 
@@ -98,22 +100,15 @@ func (r *Registry) pushBlob(s *Store, name, digest string) error {
 
 func (r *Registry) do(method, address, mediaType string, body []byte, want int,
 	location *string) error {
-	request, err := http.NewRequest(method, address, bytes.NewReader(body))
+	response, answer, err := r.once(method, address, mediaType, body)
 	if err != nil {
 		return err
 	}
-	if mediaType != "" {
-		request.Header.Set("Content-Type", mediaType)
+	if response.StatusCode == http.StatusUnauthorized && r.login(response) == nil {
+		if response, answer, err = r.once(method, address, mediaType, body); err != nil {
+			return err
+		}
 	}
-	if r.User != "" {
-		request.SetBasicAuth(r.User, r.Password)
-	}
-	response, err := r.client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(response.Body, 1<<16))
 	if response.StatusCode != want {
 		return fmt.Errorf("%s %s: %s %s", method, address, response.Status, answer)
 	}
@@ -124,5 +119,59 @@ func (r *Registry) do(method, address, mediaType string, body []byte, want int,
 		}
 		*location = resolved.String()
 	}
-	return err
+	return nil
 }
+
+func (r *Registry) once(method, address, mediaType string, body []byte) (*http.Response, []byte,
+	error) {
+	request, err := http.NewRequest(method, address, bytes.NewReader(body))
+	if err != nil {
+		return nil, nil, err
+	}
+	if mediaType != "" {
+		request.Header.Set("Content-Type", mediaType)
+	}
+	if r.token != "" {
+		request.Header.Set("Authorization", "Bearer "+r.token)
+	} else if r.User != "" {
+		request.SetBasicAuth(r.User, r.Password)
+	}
+	response, err := r.client.Do(request)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(response.Body, 1<<16))
+	return response, answer, err
+}
+
+// login follows a bearer challenge: the token service is asked with the user's password.
+func (r *Registry) login(challenged *http.Response) error {
+	challenge, bearer := strings.CutPrefix(challenged.Header.Get("WWW-Authenticate"), "Bearer ")
+	if !bearer {
+		return fmt.Errorf("no bearer challenge")
+	}
+	values := map[string]string{}
+	for _, field := range bearerField.FindAllStringSubmatch(challenge, -1) {
+		values[field[1]] = field[2]
+	}
+	query := url.Values{"service": {values["service"]}, "scope": {values["scope"]}}
+	request, err := http.NewRequest(http.MethodGet, values["realm"]+"?"+query.Encode(), nil)
+	if err != nil {
+		return err
+	}
+	request.SetBasicAuth(r.User, r.Password)
+	response, err := r.client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	var answer struct{ Token string }
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+		return err
+	}
+	r.token = answer.Token
+	return nil
+}
+
+var bearerField = regexp.MustCompile(`(\w+)="([^"]*)"`)
