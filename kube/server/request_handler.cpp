@@ -3,6 +3,7 @@
 #include <chrono>
 #include <utility>
 
+#include "kube/server/exec_session.h"
 #include "kube/server/log_options.h"
 #include "kube/server/log_stream.h"
 #include "metrics/log.h"
@@ -97,10 +98,10 @@ void RequestHandler::Serve(Exchange& exchange, const Route& route) {
     case Endpoint::kMetricsCadvisor: return ServeText(exchange, handlers_.metrics_cadvisor);
     case Endpoint::kMetricsProbes: return ServeText(exchange, handlers_.metrics_probes);
     case Endpoint::kContainerLogs: return ServeLogs(exchange, route);
-    case Endpoint::kExec:
-    case Endpoint::kAttach:
-    case Endpoint::kPortForward:
-    case Endpoint::kRun: return exchange.Respond(TextResponse(501, "not implemented\n"));
+    case Endpoint::kExec: return ServeCommand(exchange, route, false);
+    case Endpoint::kAttach: return ServeCommand(exchange, route, true);
+    case Endpoint::kPortForward: return exchange.Respond(TextResponse(501, "port-forward is not served by this node\n"));
+    case Endpoint::kRun: return exchange.Respond(TextResponse(501, "run is not served by this node\n"));
     case Endpoint::kCheckpoint:
       return exchange.Respond(TextResponse(501, "checkpointing containers is not supported by this node\n"));
     case Endpoint::kNodeLogs: return exchange.Respond(TextResponse(405, "logs endpoint is disabled.\n"));
@@ -143,6 +144,15 @@ void RequestHandler::ServeStats(Exchange& exchange) {
   }
   const std::string only = ToLower(exchange.request().Query("only_cpu_and_memory"));
   handlers_.stats_summary(only == "true" || only == "1" || only == "t", TextReply(exchange, kJson));
+}
+
+void RequestHandler::ServeCommand(Exchange& exchange, const Route& route, bool attach) {
+  const StartCommand& start = attach ? handlers_.attach : handlers_.exec;
+  if (!start) {
+    exchange.Respond(TextResponse(501, std::string(attach ? "attach" : "exec") + " is not served by this node\n"));
+    return;
+  }
+  ServeRemoteCommand(exchange, route.container, attach, start, config_.streaming_idle_timeout);
 }
 
 void RequestHandler::ServeLogs(Exchange& exchange, const Route& route) {

@@ -27,6 +27,7 @@ class RequestHandler {
   void ServeHealth(Exchange& exchange, const Route& route);
   void ServeText(Exchange& exchange, const std::function<void(Reply<std::string>)>& handler);
   void ServeStats(Exchange& exchange);
+  void ServeCommand(Exchange& exchange, const Route& route, bool attach);
   void ServeLogs(Exchange& exchange, const Route& route);
 
   const KubeletServerConfig config_;

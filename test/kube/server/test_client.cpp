@@ -9,11 +9,27 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
 
 #include "kube/server/http_message.h"
 
 namespace burstlet::kube::test {
+
+namespace {
+
+// With a time limit set, the kernel does not restart a call that another thread's child interrupted.
+template <typename Call>
+int Restart(Call call) {
+  int result = 0;
+  do {
+    errno = 0;
+    result = call();
+  } while (result <= 0 && errno == EINTR);
+  return result;
+}
+
+}  // namespace
 
 TestClient::TestClient(std::uint16_t port, const CertifiedKey* identity) {
   signal(SIGPIPE, SIG_IGN);
@@ -47,7 +63,7 @@ TestClient::TestClient(std::uint16_t port, const CertifiedKey* identity) {
   SSL_CTX_set_alpn_protos(context_, protocols, sizeof protocols - 1);
   ssl_ = SSL_new(context_);
   SSL_set_fd(ssl_, fd_);
-  connected_ = SSL_connect(ssl_) == 1;
+  connected_ = Restart([this] { return SSL_connect(ssl_); }) == 1;
 }
 
 TestClient::~TestClient() {
@@ -70,7 +86,7 @@ bool TestClient::Send(const std::string& bytes) {
   if (!connected_) return false;
   std::size_t sent = 0;
   while (sent < bytes.size()) {
-    const int count = SSL_write(ssl_, bytes.data() + sent, static_cast<int>(bytes.size() - sent));
+    const int count = Restart([&] { return SSL_write(ssl_, bytes.data() + sent, static_cast<int>(bytes.size() - sent)); });
     if (count <= 0) return false;
     sent += static_cast<std::size_t>(count);
   }
@@ -80,7 +96,7 @@ bool TestClient::Send(const std::string& bytes) {
 bool TestClient::Fill() {
   if (!connected_) return false;
   char buffer[16 * 1024];
-  const int count = SSL_read(ssl_, buffer, sizeof buffer);
+  const int count = Restart([&] { return SSL_read(ssl_, buffer, sizeof buffer); });
   if (count <= 0) return false;
   input_.append(buffer, static_cast<std::size_t>(count));
   return true;
