@@ -55,6 +55,7 @@ absl::Status SetOption(int fs, const char* key, const std::string& value) {
 absl::StatusOr<UniqueFd> MountOverlayByParts(const OverlaySpec& spec) {
   UniqueFd fs(::fsopen("overlay", FSOPEN_CLOEXEC));
   if (!fs.valid()) return ErrnoError(errno, "overlay");
+  RETURN_IF_ERROR(SetOption(fs.get(), "source", "overlay"));
   std::vector<OptionPath> keep;
   for (const std::string& lower : spec.lower_dirs) {
     ASSIGN_OR_RETURN(OptionPath option, OptionPath::Open(lower, false));

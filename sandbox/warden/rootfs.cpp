@@ -184,6 +184,7 @@ int NewFileSystem(const Child& child, const char* type, std::uint64_t attributes
   int fs = ::fsopen(type, FSOPEN_CLOEXEC);
   std::uint64_t count = fields.Number();
   int result = fs < 0 ? -1 : 0;
+  if (result == 0) ::fsconfig(fs, FSCONFIG_SET_STRING, "source", type, 0);  // what mount(8) shows
   for (std::uint64_t i = 0; i < count; ++i) {
     const char* option = fields.Text();
     if (!fields.ok()) Fail(child, EBADMSG, "plan");
