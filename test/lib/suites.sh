@@ -22,7 +22,7 @@ run_suite() {
   begin=$(date +%s)
   say "suite $name ..."
   # 9 is the run's lock: nothing a suite starts may hold it.
-  timeout --kill-after=30 "$limit" "$@" > "$log" 2>&1 9>&- < /dev/null || status=$?
+  timeout --foreground --kill-after=60 "$limit" "$@" > "$log" 2>&1 9>&- < /dev/null || status=$?
   while IFS= read -r line || [ -n "$line" ]; do
     case $line in
       "ok "*) passed=$((passed + 1)) ok=$((ok + 1)) lines=$((lines + 1)) ;;
