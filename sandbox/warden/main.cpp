@@ -196,6 +196,7 @@ int Main(int argc, char** argv) {
   warden.spawn_flags = argc > 1 ? static_cast<unsigned>(std::strtoul(argv[1], nullptr, 10)) : 0;
   // Nothing in the pod may look into this process or reach its program file (CVE-2019-5736).
   ::prctl(PR_SET_DUMPABLE, 0);
+  ::prctl(PR_SET_NAME, "burstlet-warden");  // older kernels name it after the descriptor it was executed from
   ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);  // orphans come here in every kind of pod
   ::setpriority(PRIO_PROCESS, 0, 0);  // the agent's pool thread is a nice one; containers are not
   ::signal(SIGPIPE, SIG_IGN);
