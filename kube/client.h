@@ -48,6 +48,8 @@ class Client {
   /// cancelled, or is silent for `idle_limit`.
   virtual Task<absl::Status> Stream(std::string path, std::function<void(std::string)> on_line,
                                     std::chrono::milliseconds idle_limit, CancelToken cancel) = 0;
+  /// The end: what is under way fails with kCancelled at once, and so does all that comes after.
+  virtual void Shutdown() {}
 
   Task<absl::StatusOr<Node>> GetNode(std::string name);
   Task<absl::StatusOr<Node>> CreateNode(Node node);

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,8 @@ class Credentials {
 
   /// Looks at the files, at most once a second. The first call fails when a named file cannot be read.
   absl::Status Refresh();
+  /// The next Refresh looks even if a second has not passed (after a 401).
+  void LookNow() { looked_at_ = {}; }
   const CredentialMaterial& material() const { return material_; }
   /// Grows when ca, cert or key changed: connections made before are of another identity.
   std::uint64_t tls_generation() const { return tls_generation_; }

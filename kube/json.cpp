@@ -286,6 +286,12 @@ absl::StatusOr<ObjectHead> DecodeHead(const std::string& json) {
   return head;
 }
 
+std::string EncodeText(const std::string& text) {
+  std::string out;
+  json_internal::EncodeValue(out, std::string_view(text));
+  return out;
+}
+
 std::string EncodeList(const std::string& kind, const std::string& api_version, const std::vector<std::string>& items) {
   std::string out = "{\"kind\":";
   json_internal::EncodeValue(out, std::string_view(kind));

@@ -30,6 +30,9 @@ struct ObjectHead {
 };
 absl::StatusOr<ObjectHead> DecodeHead(const std::string& json);
 
+/// One JSON string, quoted and escaped; bytes that are no UTF-8 are replaced as everywhere.
+std::string EncodeText(const std::string& text);
+
 /// A list object, e.g. ("PodList", "v1"), around items that are JSON text already.
 std::string EncodeList(const std::string& kind, const std::string& api_version, const std::vector<std::string>& items);
 

@@ -28,8 +28,11 @@ class ObjectWatch {
   virtual Task<absl::StatusOr<std::shared_ptr<const Secret>>> GetSecret(std::string name_space, std::string name) = 0;
   /// Called on the loop for each owner of an object that changed after its first answer.
   virtual void OnChange(std::function<void(const std::string& owner)> callback) = 0;
+  /// Ends all watches; awaited before destruction while the loop runs. Waiting Gets return kCancelled.
+  virtual Task<void> Stop() { co_return; }
 };
 
-std::unique_ptr<ObjectWatch> NewObjectWatch(Client& client, Loop& loop);
+/// Each watch is a connection of its own: beyond `max_watches` objects are fetched when asked for, and kept for a while.
+std::unique_ptr<ObjectWatch> NewObjectWatch(Client& client, Loop& loop, int max_watches = 64);
 
 }  // namespace burstlet::kube

@@ -135,7 +135,8 @@ Task<void> Reflector::Run() {
       const absl::Status listed = co_await List();
       if (!listed.ok()) {
         resource_version_.clear();
-        if (++failures_ % kFailuresPerWarning == 1) {
+        if (handlers_.list_failed) handlers_.list_failed(listed);
+        if (++failures_ % kFailuresPerWarning == kFailuresPerWarning / 2) {
           Warn("Cannot list", {{"reflector", name_}, {"err", std::string(listed.message())}, {"tries", failures_}});
         }
         co_await Pause(listed);

@@ -19,6 +19,7 @@ struct ReflectorHandlers {
   std::function<void(std::vector<std::string> objects)> replace;
   std::function<void(std::string object)> changed;  // ADDED and MODIFIED
   std::function<void(std::string object)> deleted;
+  std::function<void(absl::Status why)> list_failed;  // each failed try; may be empty
 };
 
 /// Runs until cancelled. `path` = "/api/v1/pods", `selector` = "fieldSelector=..." (already encoded). `name` for logs.

@@ -211,8 +211,8 @@ void Finish(const CallPtr& call, const GatePtr& gate, const pplx::task<http_resp
     outcome = TranslateException(std::current_exception());
   }
   gate->Post([call, outcome] {
+    if (!call->finished) call->outcome = outcome;
     call->finished = true;
-    call->outcome = outcome;
     if (call->waiter != nullptr) call->waiter->event.Set();
   });
   gate->Leave();
@@ -262,6 +262,7 @@ class RestClient final : public Client {
     gate_->Close();
   }
 
+  void Shutdown() override;
   /// Reads the credentials and makes the connection pool anew when they changed.
   absl::Status Prepare();
 
@@ -284,6 +285,7 @@ class RestClient final : public Client {
   std::shared_ptr<const TlsMaterial> tls_;
   std::uint64_t tls_generation_ = 0;
   std::shared_ptr<HttpClient> http_;
+  bool shut_down_ = false;
   CallSet active_ = std::make_shared<std::set<CallPtr>>();
 };
 
@@ -318,7 +320,21 @@ absl::StatusOr<std::unique_ptr<HttpClient>> RestClient::MakeHttpClient() const {
   }
 }
 
+void RestClient::Shutdown() {
+  shut_down_ = true;
+  // A copy: a call that wakes may leave the set.
+  const std::set<CallPtr> calls = *active_;
+  for (const CallPtr& call : calls) {
+    call->cancel.cancel();
+    call->finished = true;
+    call->released = true;
+    call->outcome = absl::CancelledError("the client was shut down");
+    if (call->waiter != nullptr) call->waiter->event.Set();
+  }
+}
+
 absl::Status RestClient::Prepare() {
+  if (shut_down_) return absl::CancelledError("the client was shut down");
   RETURN_IF_ERROR(credentials_.Refresh());
   if (http_ && credentials_.tls_generation() == tls_generation_) return absl::OkStatus();
   tls_generation_ = credentials_.tls_generation();
@@ -374,6 +390,7 @@ Task<absl::StatusOr<Response>> RestClient::DoOnce(std::string method, std::strin
   CO_RETURN_IF_ERROR(Prepare());
   RequestSlots::Slot slot = co_await RequestSlots::Acquire(slots_, deadline);
   if (!slot) co_return absl::DeadlineExceededError("too many requests under way");
+  if (shut_down_) co_return absl::CancelledError("the client was shut down");
   Waiter waiter(loop_);
   const auto call = std::make_shared<Call>();
   const Attachment attachment(call, &waiter, active_);
@@ -390,6 +407,7 @@ Task<absl::StatusOr<Response>> RestClient::DoOnce(std::string method, std::strin
   // Some microseconds: the next request shall find the connection in the pool rather than make another.
   if (!call->released) co_await waiter.event.WaitUntil(std::chrono::steady_clock::now() + kReleaseLimit);
   if (!call->outcome.ok()) co_return call->outcome;
+  if (call->code == 401) credentials_.LookNow();
   CO_RETURN_IF_ERROR(StatusOfResponse(call->code, call->body, call->retry_after));
   co_return Response{call->code, std::move(call->body)};
 }

@@ -265,7 +265,7 @@ TEST_CASE("a silent stream ends after its idle limit", "[client]") {
   Loop loop;
   const auto client = NewClient(loop, identity.Config(server)).value();
   StreamResult result;
-  REQUIRE(RunTask(loop, RunStream(*client, "/watch", milliseconds(100), CancelToken(), result, nullptr)));
+  REQUIRE(RunTask(loop, RunStream(*client, "/watch", milliseconds(1500), CancelToken(), result, nullptr)));
   CHECK(result.status.code() == absl::StatusCode::kDeadlineExceeded);
   CHECK(result.lines.size() == 1);
 }
