@@ -60,6 +60,7 @@ class TlsConnection final : public Connection,
 
   // Wire
   asio::any_io_executor executor() override { return stream_.get_executor(); }
+  Poster poster() override;
   void Write(std::string bytes) override;
   std::size_t queued() const override { return queued_; }
   void ReadMore() override { StartRead(); }
@@ -301,6 +302,18 @@ Exchange::Resume TlsConnection::Resumer() {
     if (self == nullptr) return;
     asio::post(self->executor(), [self, exchange, fn = std::move(fn)] {
       if (self->exchange_ == exchange && self->state_ == State::kHandling) fn(*self);
+    });
+  };
+}
+
+Wire::Poster TlsConnection::poster() {
+  return [weak = weak_from_this(), gate = env_.gate, exchange = exchange_](std::function<void()> fn) {
+    const std::lock_guard<std::mutex> lock(gate->mutex);
+    if (!gate->open) return;
+    const std::shared_ptr<TlsConnection> self = weak.lock();
+    if (self == nullptr) return;
+    asio::post(self->executor(), [self, exchange, fn = std::move(fn)] {
+      if (self->exchange_ == exchange && self->user_ != nullptr) fn();
     });
   };
 }

@@ -6,6 +6,7 @@
 #include "kube/server/exec_session.h"
 #include "kube/server/log_options.h"
 #include "kube/server/log_stream.h"
+#include "kube/server/port_forward.h"
 #include "metrics/log.h"
 
 namespace burstlet::kube {
@@ -100,7 +101,7 @@ void RequestHandler::Serve(Exchange& exchange, const Route& route) {
     case Endpoint::kContainerLogs: return ServeLogs(exchange, route);
     case Endpoint::kExec: return ServeCommand(exchange, route, false);
     case Endpoint::kAttach: return ServeCommand(exchange, route, true);
-    case Endpoint::kPortForward: return exchange.Respond(TextResponse(501, "port-forward is not served by this node\n"));
+    case Endpoint::kPortForward: return ServeForward(exchange, route);
     case Endpoint::kRun: return exchange.Respond(TextResponse(501, "run is not served by this node\n"));
     case Endpoint::kCheckpoint:
       return exchange.Respond(TextResponse(501, "checkpointing containers is not supported by this node\n"));
@@ -153,6 +154,14 @@ void RequestHandler::ServeCommand(Exchange& exchange, const Route& route, bool a
     return;
   }
   ServeRemoteCommand(exchange, route.container, attach, start, config_.streaming_idle_timeout);
+}
+
+void RequestHandler::ServeForward(Exchange& exchange, const Route& route) {
+  if (!handlers_.port_forward) {
+    exchange.Respond(TextResponse(501, "port-forward is not served by this node\n"));
+    return;
+  }
+  ServePortForward(exchange, route.container, handlers_.port_forward, config_.streaming_idle_timeout);
 }
 
 void RequestHandler::ServeLogs(Exchange& exchange, const Route& route) {

@@ -28,6 +28,7 @@ class RequestHandler {
   void ServeText(Exchange& exchange, const std::function<void(Reply<std::string>)>& handler);
   void ServeStats(Exchange& exchange);
   void ServeCommand(Exchange& exchange, const Route& route, bool attach);
+  void ServeForward(Exchange& exchange, const Route& route);
   void ServeLogs(Exchange& exchange, const Route& route);
 
   const KubeletServerConfig config_;

@@ -38,6 +38,9 @@ class Wire {
 
   virtual ~Wire() = default;
   virtual boost::asio::any_io_executor executor() = 0;
+  /// Runs a function on the strand, from any thread; it is dropped when the stream is over by then.
+  using Poster = std::function<void(std::function<void()>)>;
+  virtual Poster poster() = 0;
   virtual void Write(std::string bytes) = 0;
   /// Bytes not yet taken by the kernel.
   virtual std::size_t queued() const = 0;
