@@ -2,6 +2,7 @@
 """The node: how it registers, keeps itself known, and whom it lets in."""
 
 import base64
+import json
 import os
 import re
 import socket
@@ -168,6 +169,38 @@ def test_survives_an_absent_api_server(env):
         env.control_plane("start")
     assert node.running()
     env.delete("pod web", timeout=90)
+
+
+def test_lists_its_pods(env):
+    node = env.node()
+    env.apply(env.pod("listed"))
+    env.wait_ready("pod/listed")
+    listed = json.loads(node.get("/pods")[1])["items"]
+    assert "listed" in [p["metadata"]["name"] for p in listed], listed
+    text = node.get("/metrics/resource")[1]
+    assert re.search(r'pod_memory_working_set_bytes\{[^}]*pod="listed"', text), text[:2000]
+
+
+def test_orderly_restart_keeps_pods(env):
+    node = env.node()
+    env.apply(env.pod("stays"))
+    env.wait_ready("pod/stays")
+    before = env.get("pod stays")["status"]["containerStatuses"]
+    status = node.stop()
+    assert status == 0, f"SIGTERM gave status {status}\n{node.log_tail()}"
+    node.start()
+    env.wait_ready("pod/stays")
+    assert env.get("pod stays")["status"]["containerStatuses"] == before
+
+
+def test_a_second_agent_is_refused(env):
+    node = env.node()
+    rival = harness.Node(env, "rival", 2)
+    rival.root_dir = node.root_dir
+    rival.start(wait=False)
+    status = rival.process.wait(15)
+    assert status != 0 and node.root_dir in rival.log_tail(), rival.log_tail()
+    assert node.running()
 
 
 def test_wrong_input_ends_with_one_line(env):
