@@ -160,7 +160,7 @@ void TakeTokens(Core& core, PodState& state, const kube::Pod& pod, Fetch& fetch)
     const bool expired = known != state.tokens.end();
     if (expired) known->second.refresh_at = now + kTokenRetry;
     fetch.objects.tokens.emplace(
-        key, Annotate(answer.status(), expired ? "token expired and refresh failed: " : "failed to fetch token: "));
+        key, Annotate(answer.status(), expired ? "token expired and refresh failed" : "failed to fetch token"));
   }
   for (const auto& key : PodTokens(pod)) {
     auto known = state.tokens.find(key);

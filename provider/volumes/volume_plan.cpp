@@ -22,7 +22,7 @@ std::string ContentRoot(const std::string& root_dir) { return absl::StrCat(root_
 std::string PodsRoot(const std::string& root_dir) { return absl::StrCat(root_dir, "/pods"); }
 
 absl::Status SetUpError(const std::string& volume, const absl::Status& status) {
-  return WithReason(Annotate(status, absl::StrCat("MountVolume.SetUp failed for volume \"", volume, "\" : ")),
+  return WithReason(Annotate(status, absl::StrCat("MountVolume.SetUp failed for volume \"", volume, "\" ")),
                     "FailedMount");
 }
 
@@ -44,7 +44,7 @@ absl::Status ApplyContent(int pod_directory, const VolumePlan::Content& content,
   ASSIGN_OR_RETURN(const UniqueFd volume, MakeInside(pod_directory, content.volume, 0755));
   for (const auto& path : content.nested_mount_points) {
     auto made = MakeInside(volume.get(), path, 0755);
-    if (!made.ok()) return Annotate(made.status(), "unable to create nested volume mountpoints: ");
+    if (!made.ok()) return Annotate(made.status(), "unable to create nested volume mountpoints");
   }
   return WritePayload(volume.get(), content.payload, group).status();
 }
@@ -164,7 +164,7 @@ absl::Status RemovePodVolumes(const std::string& root_dir, const std::string& ui
     // The pod's record beside it belongs to the pod's worker.
     if (pod_directory.ok()) note(DeleteTree(pod_directory->get(), "volumes"));
   }
-  return first.ok() ? first : Annotate(first, absl::StrCat("volumes of pod ", uid, ": "));
+  return first.ok() ? first : Annotate(first, absl::StrCat("volumes of pod ", uid));
 }
 
 std::vector<std::string> PodsOnDisk(const std::string& root_dir) {
