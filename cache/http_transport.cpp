@@ -41,7 +41,9 @@ struct Exchange {
   bool connect_failed = false;
   std::optional<pplx::task_completion_event<std::size_t>> waiting_put;
   std::size_t waiting_size = 0;
-  web::http::http_response response;
+  // Copies: the library's response owns the sink, which owns this.
+  int status = 0;
+  web::http::http_headers headers;
   SocketWatch socket;
   pplx::cancellation_token_source cancel;
 
@@ -200,11 +202,10 @@ class PulledResponse : public HttpResponse {
     return std::span<const std::uint8_t>();
   }
 
-  int status() const override { return exchange_->response.status_code(); }
+  int status() const override { return exchange_->status; }
   std::string Header(std::string_view name) const override {
-    const auto& headers = exchange_->response.headers();
-    const auto it = headers.find(std::string(name));
-    return it == headers.end() ? "" : it->second.substr(0, 16384);
+    const auto it = exchange_->headers.find(std::string(name));
+    return it == exchange_->headers.end() ? "" : it->second.substr(0, 16384);
   }
   std::int64_t content_length() const override {
     const std::string text = Header("Content-Length");
@@ -317,7 +318,8 @@ void Start(const HttpRequest& request, const HttpOptions& options, const Dial& d
           web::http::http_response response = task.get();
           {
             const std::lock_guard<std::mutex> lock(exchange->mutex);
-            exchange->response = response;
+            exchange->status = response.status_code();
+            exchange->headers = response.headers();
             exchange->has_headers = true;
             exchange->changed.notify_all();
           }

@@ -48,7 +48,8 @@ class FakeRegistry {
     std::string type = "application/octet-stream", body;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      const std::string target = request.target.substr(4);
+      const std::size_t start = request.target.find("/v2/");  // a proxy gets the whole URL
+      const std::string target = start == std::string::npos ? "" : request.target.substr(start + 4);
       const std::size_t blob = target.find("/blobs/");
       if (blob != std::string::npos && blobs_.count(target.substr(blob + 7)) != 0) {
         body = blobs_[target.substr(blob + 7)];

@@ -14,15 +14,16 @@ using namespace burstlet::cache::test;
 
 /// The store's parts with short time-outs.
 struct Rig {
-  explicit Rig(const RegistryConfig& config = {}) : registry(config, Options()) {
+  explicit Rig(const RegistryConfig& config = {}, const ProxyConfig& proxy = {}) : registry(config, Options(proxy)) {
     layers = *LayerStore::Open(dir.path());
     catalog = *ImageCatalog::Open(dir.path(), *layers);
     puller = std::make_unique<Puller>(config, registry, *layers, *catalog);
   }
-  static HttpOptions Options() {
+  static HttpOptions Options(const ProxyConfig& proxy) {
     HttpOptions options;
-    options.connect_timeout = std::chrono::milliseconds(1000);
-    options.idle_timeout = std::chrono::milliseconds(400);
+    options.connect_timeout = std::chrono::milliseconds(2000);
+    options.idle_timeout = std::chrono::milliseconds(1500);
+    options.proxy = proxy;
     return options;
   }
   /// The pull's error, after a look that nothing was left.
@@ -258,6 +259,31 @@ TEST_CASE("a registry that accepts and says nothing times out", "[hostile]") {
   const absl::Status status = rig.Fails(registry.host() + "/app:v1");
   CHECK(Says(status, "timed out"));
   CHECK(ReasonOf(status) == "RegistryUnavailable");
+}
+
+TEST_CASE("a proxy from the environment is used for remote registries, by CONNECT for TLS", "[hostile][proxy]") {
+  const TestImage image = TwoLayers();
+  std::string login;
+  FakeRegistry proxy([&](const ServerRequest& request, Connection& c) {
+    const auto header = request.headers.find("proxy-authorization");
+    login = header == request.headers.end() ? "" : header->second;
+    if (request.method != "CONNECT") return false;
+    c.SendResponse(403, "no tunnels");
+    return true;
+  });
+  proxy.Add("app", "v1", image);
+  RegistryConfig config;
+  config.plain_http_hosts = {"registry.test:5000"};
+  const std::string address = "http://carl:pro%40xy@" + proxy.host();
+  Rig rig(config, {address, address, ""});
+  const auto plain = rig.puller->Pull({"registry.test:5000/app:v1", {}, nullptr});
+  INFO(plain.status().ToString());
+  REQUIRE(plain.ok());
+  CHECK(proxy.server().Count("http://registry.test:5000/v2/app/") == 4);
+  CHECK(login == "Basic Y2FybDpwcm9AeHk=");
+  const auto tls = rig.puller->Pull({"secure.test/app:v1", {}, nullptr});
+  CHECK_FALSE(tls.ok());
+  CHECK(proxy.server().Count("secure.test:443") == 1);
 }
 
 TEST_CASE("redirects are followed a few times, and never with credentials to another origin", "[hostile]") {
