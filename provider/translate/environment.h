@@ -43,7 +43,8 @@ ObjectNames VolumeObjects(const kube::Pod& pod);
 
 /// fieldRef values (pkg/fieldpath, pkg/kubelet): metadata.name, metadata.labels['k'], spec.nodeName, status.podIP, ...
 absl::StatusOr<std::string> FieldValue(const kube::Pod& pod, const std::string& field_path,
-                                       const std::vector<std::string>& pod_ips, const std::vector<std::string>& host_ips);
+                                       const std::vector<std::string>& pod_ips,
+                                       const std::vector<std::string>& host_ips);
 /// resourceFieldRef values, node allocatable where the container has no limit.
 absl::StatusOr<std::string> ResourceFieldValue(const kube::Pod& pod, const std::string& container_name,
                                                const kube::ResourceFieldSelector& selector, const NodeInfo& node);

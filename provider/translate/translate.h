@@ -47,7 +47,7 @@ struct ContainerInput {
   std::string id;  // chosen by the worker
   unsigned attempt = 0;
   const cache::Image& image;
-  std::vector<std::string> env;  // from MakeEnvironment
+  std::vector<std::string> env;           // from MakeEnvironment
   std::vector<sandbox::MountSpec> files;  // /etc/hosts, /etc/hostname, /etc/resolv.conf, termination log
   std::string log_path;
 };
