@@ -81,6 +81,17 @@ unit_suites() {
   done
 }
 
+# fuzz_suites FOLDER SECONDS: every fuzzer of a build, each for so long.
+fuzz_suites() {
+  local program
+  for program in "$1"/test/fuzz/fuzz_*; do
+    if [ -f "$program" ] && [ -x "$program" ]; then
+      run_suite "fuzz $(basename "$program")" $(($2 + 120)) \
+        "$root/test/lib/fuzz.sh" "$program" "$2" "$logs"
+    fi
+  done
+}
+
 style_suites() {
   run_suite style 600 "$root/test/style/check.py"
 }
