@@ -119,6 +119,7 @@ class Compiler {
       for (const std::string& controller : controllers)
         plan_.Add(StepKind::kSymlink, FieldWriter().Text(name).Text("/sys/fs/cgroup/" + controller));
     }
+    if (!container().privileged) plan_.AddText(StepKind::kReadOnly, "/sys/fs/cgroup");
   }
 
   void AddShm() {

@@ -118,8 +118,10 @@ absl::StatusOr<UniqueFd> Clone(int fd, const std::string& path) {
 
 bool KernelHasLowerdirAppend() {
   static const bool has = [] {
+    // Before overlay learned the new mount API (6.5) its context took any word and failed only at the end.
     UniqueFd fs(::fsopen("overlay", FSOPEN_CLOEXEC));
-    return fs.valid() && ::fsconfig(fs.get(), FSCONFIG_SET_STRING, "lowerdir+", "/", 0) == 0;
+    return fs.valid() && ::fsconfig(fs.get(), FSCONFIG_SET_STRING, "burstlet-probe", "/", 0) != 0 &&
+           ::fsconfig(fs.get(), FSCONFIG_SET_STRING, "lowerdir+", "/", 0) == 0;
   }();
   return has;
 }

@@ -160,7 +160,13 @@ void CommandStatus(Warden& warden, Command& command) {
       command.reply.error = EIO;
       CopyText(command.reply.text, "the command's process died while it was set up");
     }
-    command.failed = command.reply.error != 0;
+    if (command.reply.error != 0 && !command.ended) {
+      // It is on its way out; nobody hears of the failure before it is gone.
+      ::waitpid(command.pid, nullptr, 0);
+      command.pid = 0;
+      command.ended = true;
+      CloseFd(command.exit_fd);
+    }
     return Answer(warden, command);
   }
 }

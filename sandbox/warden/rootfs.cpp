@@ -322,6 +322,14 @@ void MakeReadOnly(Child& child, FieldReader& fields) {
     if (errno == ENOENT || errno == ENOTDIR) return;
     Fail(child, errno, "read-only path \"%s\"", path);
   }
+  // What is a mount already is ours alone, and changed where it is.
+  struct statx status;
+  if (::statx(target, "", AT_EMPTY_PATH, STATX_TYPE, &status) == 0 &&
+      (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0) {
+    if (SetMountAttributes(target, MOUNT_ATTR_RDONLY, 0, 0, true) != 0) Fail(child, errno, "read-only path \"%s\"", path);
+    ::close(target);
+    return;
+  }
   int mounted = CloneMount(target, true);
   if (mounted < 0 || SetMountAttributes(mounted, MOUNT_ATTR_RDONLY, 0, 0, true) != 0)
     Fail(child, errno, "read-only path \"%s\"", path);

@@ -53,7 +53,6 @@ struct Command {
   int status_fd = -1;
   int exit_fd = -1;
   bool executing = false;
-  bool failed = false;
   bool ended = false;
   ExitReport report;
   Reply reply;

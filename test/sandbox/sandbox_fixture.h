@@ -61,7 +61,7 @@ inline std::string LogText(const std::string& path, const std::string& stream = 
 
 class Fixture {
  public:
-  explicit Fixture(unsigned pool_size = 1) : pool_size_(pool_size) {
+  explicit Fixture(unsigned pool_size = 1, PodNetwork* network = nullptr) : pool_size_(pool_size), network_(network) {
     static int counter = 0;
     root = absl::StrCat("/tmp/burstlet-test-", ::getpid(), "-", ++counter);
     cgroup_root = absl::StrCat("/burstlet-test-", ::getpid(), "-", counter);
@@ -89,6 +89,7 @@ class Fixture {
     config.cgroup_root = cgroup_root;
     config.warden_path = BURSTLET_BINARY_DIR "/burstlet-warden";
     config.pool_size = pool_size_;
+    config.network = network_;
     auto opened = OpenNativeDriver(config);
     INFO(opened.status().ToString());
     REQUIRE(opened.ok());
@@ -214,6 +215,7 @@ class Fixture {
   }
 
   unsigned pool_size_;
+  PodNetwork* network_;
   int pods_ = 0;
 };
 
