@@ -44,6 +44,10 @@ class PodRuntime {
                                                           PodRuntimeSources sources);
   ~PodRuntime();
 
+  /// Removes what even a stopped agent leaves on the host (network, mounts, cgroups), once no pod is left: for
+  /// `burstlet run`. Nothing else may be called afterwards.
+  void CleanHost();
+
   PodWorkers& workers() { return *workers_; }
   StatusManager& statuses() { return *statuses_; }
   cache::ImageStore& images() { return *images_; }

@@ -1,0 +1,141 @@
+#include "provider/command_line.h"
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_split.h"
+#include "metrics/log.h"
+#include "metrics/version.h"
+#include "provider/check.h"
+#include "provider/config.h"
+#include "provider/node_agent.h"
+#include "provider/standalone.h"
+
+namespace burstlet::provider {
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kUsage = 2;
+
+/// What the flags said; empty = not given.
+struct Flags {
+  std::string config_file;
+  std::string kubeconfig;
+  std::string node_name;
+  std::string node_ip;
+  std::string root_dir;
+  std::string pod_cidr;
+  std::string cgroup_root;
+  std::string pod_logs_dir;
+  int verbosity = -1;
+  int port = -1;
+  std::vector<std::string> files;
+};
+
+int Fail(const absl::Status& status, int code) {
+  std::fprintf(stderr, "burstlet: %s\n", std::string(status.message()).c_str());
+  return code;
+}
+
+void AddCommonFlags(CLI::App& command, Flags& flags) {
+  command.add_option("--config", flags.config_file, "BurstletConfiguration file (YAML)");
+  command.add_option("--root-dir", flags.root_dir, "where everything of this agent lives (default /var/lib/burstlet)");
+  command.add_option("--node-name", flags.node_name, "name of the node (default: the host's name)");
+  command.add_option("--node-ip", flags.node_ip, "address of the node, or IPv4,IPv6");
+  command.add_option("--pod-cidr", flags.pod_cidr, "addresses of pods");
+  command.add_option("--cgroup-root", flags.cgroup_root, "cgroup below which pods live (default /burstlet)");
+  command.add_option("--pod-logs-dir", flags.pod_logs_dir, "container logs (default ROOT-DIR/logs/pods)");
+  command.add_option("-v,--v", flags.verbosity, "log verbosity");
+}
+
+std::string HostName() {
+  char name[256] = {};
+  if (gethostname(name, sizeof(name) - 1) != 0) return "";
+  std::string lower;
+  for (const char* c = name; *c != '\0'; ++c) lower += static_cast<char>(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
+  return lower;
+}
+
+absl::StatusOr<Config> MakeConfig(const Flags& flags) {
+  Config config;
+  if (!flags.config_file.empty()) {
+    if (const absl::Status loaded = LoadConfigFile(flags.config_file, config); !loaded.ok()) return loaded;
+  }
+  const auto take = [](std::string& to, const std::string& from) {
+    if (!from.empty()) to = from;
+  };
+  take(config.kubeconfig, flags.kubeconfig);
+  take(config.node_name, flags.node_name);
+  take(config.root_dir, flags.root_dir);
+  take(config.cgroup_root, flags.cgroup_root);
+  take(config.pod_logs_dir, flags.pod_logs_dir);
+  if (!flags.pod_cidr.empty()) config.pod_cidrs = absl::StrSplit(flags.pod_cidr, ',', absl::SkipWhitespace());
+  if (!flags.node_ip.empty()) config.node_ips = absl::StrSplit(flags.node_ip, ',', absl::SkipWhitespace());
+  if (flags.verbosity >= 0) config.verbosity = flags.verbosity;
+  if (flags.port >= 0) config.port = static_cast<std::uint16_t>(flags.port);
+  if (config.node_name.empty()) config.node_name = HostName();
+  if (const absl::Status finished = FinishConfig(config); !finished.ok()) return finished;
+  return config;
+}
+
+int RunNode(const Flags& flags) {
+  auto config = MakeConfig(flags);
+  if (!config.ok()) return Fail(config.status(), kUsage);
+  StartLog(config->log_format == "json" ? LogFormat::kJson : LogFormat::kText, config->verbosity);
+  const absl::Status status = RunNodeAgent(*std::move(config));
+  StopLog();
+  return status.ok() ? 0 : Fail(status, absl::IsInvalidArgument(status) ? kUsage : kFailed);
+}
+
+int RunPods(const Flags& flags) {
+  auto config = MakeConfig(flags);
+  if (!config.ok()) return Fail(config.status(), kUsage);
+  const auto outcome = RunStandalone(*std::move(config), flags.files);
+  StopLog();
+  if (!outcome.ok()) return Fail(outcome.status(), absl::IsInvalidArgument(outcome.status()) ? kUsage : kFailed);
+  return *outcome;
+}
+
+int RunCheck(const Flags& flags) {
+  auto config = MakeConfig(flags);
+  if (!config.ok()) return Fail(config.status(), kUsage);
+  return CheckHost(*config) ? 0 : kFailed;
+}
+
+}  // namespace
+
+int RunCommandLine(int argc, char** argv) {
+  CLI::App app{"burstlet: a serverless-container node for Kubernetes", "burstlet"};
+  app.set_version_flag("--version", std::string("burstlet ") + kVersion);
+  app.require_subcommand(1);
+  Flags flags;
+
+  CLI::App& node = *app.add_subcommand("node", "run the agent of a node in a cluster");
+  AddCommonFlags(node, flags);
+  node.add_option("--kubeconfig", flags.kubeconfig, "the node's identity (default: in-cluster)");
+  node.add_option("--port", flags.port, "the kubelet port (default 10250)")->check(CLI::Range(0, 65535));
+
+  CLI::App& run = *app.add_subcommand("run", "run pod files here, without a cluster");
+  AddCommonFlags(run, flags);
+  run.add_option("FILE", flags.files, "pod files (YAML), - for standard input")->required();
+
+  CLI::App& check = *app.add_subcommand("check", "tell whether this host can run pods");
+  AddCommonFlags(check, flags);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int code = app.exit(error);
+    return code == 0 ? 0 : kUsage;
+  }
+  if (node) return RunNode(flags);
+  if (run) return RunPods(flags);
+  return RunCheck(flags);
+}
+
+}  // namespace burstlet::provider

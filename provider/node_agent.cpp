@@ -1,0 +1,240 @@
+#include "provider/node_agent.h"
+
+#include <boost/asio/signal_set.hpp>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <functional>
+#include <map>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "kube/client.h"
+#include "kube/event_recorder.h"
+#include "kube/json.h"
+#include "kube/object_watch.h"
+#include "kube/reflector.h"
+#include "kube/self_signed.h"
+#include "kube/server/kubelet_server.h"
+#include "metrics/catalog.h"
+#include "metrics/log.h"
+#include "metrics/status.h"
+#include "metrics/version.h"
+#include "provider/api_objects.h"
+#include "provider/kubelet_api.h"
+#include "provider/node_config.h"
+#include "provider/node_controller.h"
+#include "provider/node_status.h"
+#include "provider/pod_runtime.h"
+#include "sandbox/os/safe_path.h"
+
+namespace burstlet::provider {
+namespace {
+
+constexpr std::chrono::milliseconds kServerGrace{2000};
+
+absl::StatusOr<kube::ClientConfig> Identity(const Config& config) {
+  if (config.kubeconfig.empty()) return kube::InClusterConfig();
+  auto text = sandbox::ReadFile(config.kubeconfig);
+  if (!text.ok()) return Annotate(text.status(), "--kubeconfig");
+  const std::string directory = config.kubeconfig.substr(0, config.kubeconfig.rfind('/') + 1);
+  auto parsed = kube::ParseKubeconfig(*text, directory);
+  if (!parsed.ok()) return Annotate(parsed.status(), config.kubeconfig);
+  return parsed;
+}
+
+/// The node's services by namespace, for service environment variables.
+class ServiceCache {
+ public:
+  void Replace(const std::vector<std::string>& objects) {
+    services_.clear();
+    for (const std::string& object : objects) Put(object);
+  }
+  void Put(const std::string& object) {
+    auto service = kube::Decode<kube::Service>(object);
+    if (!service.ok()) return LogIfError(service.status(), "Service not readable");
+    const std::string key = ObjectName(service->metadata);
+    services_[key] = std::make_shared<const kube::Service>(*std::move(service));
+  }
+  void Remove(const std::string& object) {
+    const auto head = kube::DecodeHead(object);
+    if (head.ok()) services_.erase(ObjectName(head->metadata));
+  }
+  /// Those of `name_space`, and the API server's own.
+  std::vector<std::shared_ptr<const kube::Service>> For(const std::string& name_space) const {
+    std::vector<std::shared_ptr<const kube::Service>> out;
+    for (const auto& [key, service] : services_) {
+      const bool master = service->metadata.namespace_ == "default" && service->metadata.name == "kubernetes";
+      if (master || service->metadata.namespace_ == name_space) out.push_back(service);
+    }
+    return out;
+  }
+
+ private:
+  std::map<std::string, std::shared_ptr<const kube::Service>> services_;
+};
+
+absl::StatusOr<SourcePod> DecodePod(const std::string& object) {
+  SourcePod pod;
+  auto decoded = kube::Decode<kube::Pod>(object, &pod.unknown_fields);
+  if (!decoded.ok()) return decoded.status();
+  pod.pod = std::make_shared<const kube::Pod>(*std::move(decoded));
+  return pod;
+}
+
+kube::ReflectorHandlers PodHandlers(PodWorkers& workers) {
+  kube::ReflectorHandlers handlers;
+  handlers.replace = [&workers](std::vector<std::string> objects) {
+    std::vector<SourcePod> pods;
+    for (const std::string& object : objects) {
+      auto pod = DecodePod(object);
+      if (pod.ok()) {
+        pods.push_back(*std::move(pod));
+      } else {
+        LogIfError(pod.status(), "Pod not readable");
+      }
+    }
+    workers.Replace(std::move(pods));
+  };
+  handlers.changed = [&workers](std::string object) {
+    auto pod = DecodePod(object);
+    if (!pod.ok()) return LogIfError(pod.status(), "Pod not readable");
+    workers.Changed(*std::move(pod));
+  };
+  handlers.deleted = [&workers](std::string object) {
+    const auto head = kube::DecodeHead(object);
+    if (!head.ok()) return LogIfError(head.status(), "Pod not readable");
+    workers.Deleted(head->metadata.uid);
+  };
+  return handlers;
+}
+
+kube::ReflectorHandlers ServiceHandlers(ServiceCache& services) {
+  kube::ReflectorHandlers handlers;
+  handlers.replace = [&services](std::vector<std::string> objects) { services.Replace(objects); };
+  handlers.changed = [&services](std::string object) { services.Put(object); };
+  handlers.deleted = [&services](std::string object) { services.Remove(object); };
+  return handlers;
+}
+
+absl::StatusOr<std::unique_ptr<kube::KubeletServer>> StartServer(const Config& config, const NodeInfo& node,
+                                                                 kube::KubeletHandlers handlers) {
+  kube::KubeletServerConfig server;
+  server.address = config.address;
+  server.port = config.port;
+  server.tls_cert_file = config.tls_cert_file;
+  server.tls_key_file = config.tls_private_key_file;
+  if (config.tls_cert_file.empty()) {
+    ASSIGN_OR_RETURN(kube::KeyPair pair, kube::SelfSigned(node.name, node.addresses));
+    server.tls_cert_pem = pair.certificate_pem;
+    server.tls_key_pem = pair.key_pem;
+  }
+  server.client_ca_file = config.client_ca_file;
+  server.token_authentication = config.webhook_authentication;
+  server.anonymous = config.anonymous_authentication;
+  server.node_name = node.name;
+  return kube::KubeletServer::Start(server, std::move(handlers));
+}
+
+kube::Task<void> StopAll(kube::Loop& loop, NodeController& controller, kube::EventRecorder& events,
+                         kube::KubeletServer& server, kube::CancelToken cancel) {
+  controller.Stop();
+  cancel.Cancel();
+  co_await events.Stop();
+  server.Stop(kServerGrace);
+  loop.Stop();
+}
+
+std::vector<kube::ContainerImage> NodeImages(cache::ImageStore& store) {
+  std::vector<kube::ContainerImage> images;
+  for (const auto& image : store.List()) {
+    kube::ContainerImage entry;
+    if (!image->repo_digest.empty()) entry.names.push_back(image->repo_digest);
+    entry.names.insert(entry.names.end(), image->repo_tags.begin(), image->repo_tags.end());
+    entry.sizeBytes = static_cast<std::int64_t>(image->size_bytes);
+    images.push_back(std::move(entry));
+  }
+  return images;
+}
+
+/// What the node's status is made of, measured anew each time it is asked for.
+std::function<NodeConditionsInput()> ConditionsOf(const NodeStatusConfig& config, PodRuntime& runtime) {
+  auto hold = std::make_shared<PressureHold>();
+  return [config, &runtime, hold] {
+    NodeConditionsInput input;
+    const auto pressure = MeasurePressure(config);
+    if (pressure.ok()) {
+      input.pressure = hold->Update(*pressure, std::chrono::steady_clock::now());
+    } else {
+      LogIfError(pressure.status(), "Pressure not measured");
+    }
+    input.images = NodeImages(runtime.images());
+    return input;
+  };
+}
+
+}  // namespace
+
+absl::Status RunNodeAgent(Config config) {
+  Info("Starting", {{"version", kVersion}, {"node", config.node_name}, {"rootDir", config.root_dir}});
+  kube::Loop loop;
+  Metrics metrics;
+  metrics.Set(Series::kNodeName, 1, {{"node", config.node_name}});
+  metrics.Set(Series::kBuildInfo, 1, {{"version", kVersion}});
+  ASSIGN_OR_RETURN(const kube::ClientConfig identity, Identity(config));
+  ASSIGN_OR_RETURN(auto client, kube::NewClient(loop, identity));
+  const NodeStatusConfig node_config = MakeNodeStatusConfig(config);
+  ASSIGN_OR_RETURN(NodeInfo node, MeasureNode(node_config));
+
+  auto events = kube::NewEventRecorder(*client, loop, node.name);
+  auto watches = kube::NewObjectWatch(*client, loop);
+  auto objects = NewApiObjectSource(*client, loop, *watches);
+  auto sink = NewApiStatusSink(*client);
+  ServiceCache services;
+  std::unique_ptr<NodeController> controller;
+  const auto admit = [&](const kube::Pod& pod, std::vector<std::shared_ptr<const kube::Pod>> active) {
+    const auto current = controller->current();
+    static const std::map<std::string, std::string> no_labels;
+    static const std::vector<kube::Taint> no_taints;
+    AdmissionContext context{node,
+                             current ? current->metadata.labels : node.labels,
+                             current ? current->spec.taints : no_taints,
+                             std::move(active),
+                             {""},
+                             config.allowed_unsafe_sysctls};
+    return Admit(pod, context);
+  };
+  ASSIGN_OR_RETURN(auto runtime, PodRuntime::Open(config, node,
+                                                  {loop, *objects, *events, *sink, metrics, admit,
+                                                   [&services](const std::string& name_space) { return services.For(name_space); }}));
+  watches->OnChange([&](const std::string& owner) { runtime->workers().ObjectsChanged(owner); });
+
+  ASSIGN_OR_RETURN(auto server, StartServer(config, node, MakeKubeletHandlers(loop, *runtime, *client, metrics, config)));
+  node.kubelet_port = server->port();
+  controller = NewNodeController(*client, loop, runtime->tasks(), node, MakeNodeControllerConfig(config),
+                                 ConditionsOf(node_config, *runtime), events.get());
+  controller->Start();
+
+  kube::CancelToken cancel;
+  kube::TaskGroup watchers(loop);
+  watchers.Spawn("watch pods", kube::RunReflector(*client, loop, "pods", "/api/v1/pods",
+                                                  absl::StrCat("fieldSelector=spec.nodeName%3D", node.name),
+                                                  PodHandlers(runtime->workers()), cancel));
+  watchers.Spawn("watch services", kube::RunReflector(*client, loop, "services", "/api/v1/services", "",
+                                                      ServiceHandlers(services), cancel));
+  boost::asio::signal_set signals(loop.context(), SIGTERM, SIGINT);
+  signals.async_wait([&](const boost::system::error_code& error, int number) {
+    if (error) return;
+    Info("Stopping; pods run on", {{"signal", number}});
+    watchers.Spawn("stop", StopAll(loop, *controller, *events, *server, cancel));
+  });
+  Info("Ready", {{"port", static_cast<int>(node.kubelet_port)}});
+  loop.Run();
+  // Crash-only: what a kill -9 may leave undone, a clean stop may as well. Coroutines that still wait (for pods that run
+  // on) are not unwound.
+  StopLog();
+  std::_Exit(0);
+}
+
+}  // namespace burstlet::provider

@@ -1,0 +1,187 @@
+#include "provider/pod_runtime.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "metrics/log.h"
+#include "metrics/status.h"
+#include "provider/pod_record.h"
+#include "provider/termination_message.h"
+#include "sandbox/native/native_driver.h"
+#include "sandbox/os/cgroup.h"
+#include "sandbox/os/safe_path.h"
+
+namespace burstlet::provider {
+namespace {
+
+constexpr unsigned kPoolThreads = 4;
+
+/// The wardens' program: configured, or beside this one.
+absl::StatusOr<std::string> WardenPath(const Config& config) {
+  if (!config.warden_path.empty()) return config.warden_path;
+  char self[4096];
+  const ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+  if (length < 0) return ErrnoError(errno, "/proc/self/exe");
+  const std::string path(self, static_cast<std::size_t>(length));
+  const std::string warden = path.substr(0, path.rfind('/')) + "/burstlet-warden";
+  if (access(warden.c_str(), X_OK) != 0) return ErrnoError(errno, absl::StrCat("burstlet-warden: ", warden));
+  return warden;
+}
+
+}  // namespace
+
+std::string InstanceName(const std::string& root_dir) {
+  std::uint32_t hash = 2166136261u;  // FNV-1a
+  for (const char c : root_dir) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619u;
+  return absl::StrFormat("%06x", hash & 0xffffffu);
+}
+
+PodRuntime::PodRuntime(const Config& config, const NodeInfo& node, PodRuntimeSources sources)
+    : config_(config),
+      node_(node),
+      sources_(std::move(sources)),
+      paths_{config.root_dir, config.pod_logs_dir},
+      tasks_(sources_.loop),
+      pool_(kPoolThreads) {}
+
+PodRuntime::~PodRuntime() {
+  workers_.reset();
+  statuses_.reset();
+  volumes_.reset();
+  image_manager_.reset();
+  driver_.reset();
+  network_.reset();
+  if (lock_fd_ >= 0) close(lock_fd_);
+}
+
+absl::StatusOr<std::unique_ptr<PodRuntime>> PodRuntime::Open(const Config& config, const NodeInfo& node,
+                                                             PodRuntimeSources sources) {
+  std::unique_ptr<PodRuntime> runtime(new PodRuntime(config, node, std::move(sources)));
+  RETURN_IF_ERROR(runtime->Start());
+  return runtime;
+}
+
+absl::Status PodRuntime::Start() {
+  RETURN_IF_ERROR(sandbox::MakeDirectory(paths_.root_dir, 0700));
+  RETURN_IF_ERROR(sandbox::MakeDirectory(paths_.root_dir + "/pods", 0700));
+  RETURN_IF_ERROR(sandbox::MakeDirectory(paths_.pod_logs_dir, 0755));
+  const std::string lock = paths_.root_dir + "/lock";
+  lock_fd_ = open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (lock_fd_ < 0) return ErrnoError(errno, lock);
+  if (flock(lock_fd_, LOCK_EX | LOCK_NB) != 0) {
+    return absl::FailedPreconditionError(absl::StrCat(paths_.root_dir, ": another burstlet uses this root directory"));
+  }
+  if (config_.network == "builtin") {
+    sandbox::PodNetworkConfig network;
+    network.pod_cidrs = config_.pod_cidrs;
+    network.instance = InstanceName(config_.root_dir);
+    ASSIGN_OR_RETURN(network_, sandbox::PodNetwork::Open(network));
+  }
+  ASSIGN_OR_RETURN(const std::string warden, WardenPath(config_));
+  sandbox::NativeDriverConfig driver;
+  driver.root_dir = config_.root_dir;
+  driver.cgroup_root = config_.cgroup_root;
+  driver.warden_path = warden;
+  driver.network = network_.get();
+  driver.pool_size = config_.sandbox_pool_size;
+  ASSIGN_OR_RETURN(driver_, sandbox::OpenNativeDriver(driver));
+
+  cache::RegistryConfig registries;
+  registries.plain_http_hosts = config_.plain_http_registries;
+  registries.ca_file = config_.registry_ca_file;
+  ASSIGN_OR_RETURN(images_, cache::ImageStore::Open(config_.root_dir + "/images", registries));
+
+  kube::Loop& loop = sources_.loop;
+  image_manager_ = std::make_unique<ImageManager>(loop, *images_, sources_.objects, sources_.events,
+                                                  config_.max_parallel_image_pulls);
+  ASSIGN_OR_RETURN(volumes_, NewVolumeManager({config_.root_dir}, loop, pool_, tasks_, sources_.objects, node_));
+  statuses_ = NewStatusManager(loop, tasks_, sources_.sink);
+
+  TranslateOptions translate;
+  translate.seccomp_default = config_.seccomp_default;
+  PodWorkerContext context{loop, pool_, tasks_, *driver_, *image_manager_, *volumes_, sources_.objects, *statuses_,
+                           sources_.events, node_, paths_, translate, config_.max_container_restart_period,
+                           sources_.services,
+                           [this](const kube::Pod& pod, const PodTimeline& timeline) { PodStarted(pod, timeline); },
+                           {}};
+  workers_ = std::make_unique<PodWorkers>(std::move(context), sources_.admit);
+  ASSIGN_OR_RETURN(auto recovered, GatherRecovered());
+  workers_->Recover(std::move(recovered));
+  return absl::OkStatus();
+}
+
+void PodRuntime::CleanHost() {
+  workers_.reset();
+  volumes_.reset();
+  driver_.reset();
+  if (network_ != nullptr) LogIfError(network_->Close(), "Network not removed");
+  network_.reset();
+  const std::string volumes = config_.root_dir + "/volumes";
+  if (umount2(volumes.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0 && errno != EINVAL && errno != ENOENT) {
+    LogIfError(ErrnoError(errno, volumes), "Volumes not unmounted");
+  }
+  auto cgroups = sandbox::CgroupTree::Open(config_.cgroup_root);
+  if (cgroups.ok()) LogIfError((*cgroups)->RemoveRoot(), "cgroups not removed");
+}
+
+absl::StatusOr<std::vector<Recovered>> PodRuntime::GatherRecovered() {
+  ASSIGN_OR_RETURN(std::vector<sandbox::RecoveredSandbox> sandboxes, driver_->Recover());
+  std::map<std::string, std::unique_ptr<sandbox::Sandbox>> alive;
+  for (sandbox::RecoveredSandbox& found : sandboxes) {
+    if (found.sandbox != nullptr) alive[found.spec.id] = std::move(found.sandbox);
+  }
+  std::vector<Recovered> recovered;
+  for (const std::string& uid : ListPodRecords(paths_)) {
+    auto record = ReadPodRecord(paths_, uid);
+    if (!record.ok()) {
+      Error("Pod record not readable: its directory is removed", {{"podUID", uid}, {"err", record.status().ToString()}});
+      RemoveTree(paths_.PodDir(uid));
+      continue;
+    }
+    Recovered entry;
+    entry.record = *std::move(record);
+    if (const auto it = alive.find(uid); it != alive.end()) {
+      auto states = it->second->Containers();
+      if (states.ok()) {
+        entry.states = *std::move(states);
+        entry.sandbox = std::move(it->second);
+      } else {
+        LogIfError(states.status(), "Sandbox does not answer");
+        LogIfError(it->second->Remove(), "Sandbox not removed");
+      }
+      alive.erase(it);
+    }
+    Info("Found a pod of a former agent", {{"pod", ObjectName(entry.record.pod.metadata)}, {"podUID", uid}, {"alive", entry.sandbox != nullptr}});
+    recovered.push_back(std::move(entry));
+  }
+  for (const auto& [uid, sandbox] : alive) {
+    Warn("Removing a sandbox without a pod", {{"podUID", uid}});
+    LogIfError(sandbox->Remove(), "Sandbox not removed");
+  }
+  return recovered;
+}
+
+void PodRuntime::PodStarted(const kube::Pod& pod, const PodTimeline& timeline) {
+  std::string stages;
+  for (const auto& [stage, seconds] : timeline.Durations()) {
+    sources_.metrics.Observe(Series::kPodStartStage, seconds, {{"stage", PodStageName(stage)}});
+    absl::StrAppend(&stages, stages.empty() ? "" : " ", PodStageName(stage), "=", absl::StrFormat("%.1f", seconds * 1000));
+  }
+  const auto total = timeline.Total();
+  if (total) {
+    sources_.metrics.Observe(Series::kPodStartDuration, *total);
+    sources_.metrics.Observe(Series::kPodStartSliDuration, *total);
+  }
+  sources_.metrics.Add(Series::kStartedPods);
+  Info("Pod ready", {{"pod", ObjectName(pod.metadata)}, {"podUID", pod.metadata.uid}, {"ms", total.value_or(0) * 1000}, {"stages_ms", stages}});
+}
+
+}  // namespace burstlet::provider
