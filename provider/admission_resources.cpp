@@ -7,7 +7,7 @@
 #include "kube/api/quantity.h"
 #include "provider/admission_checks.h"
 #include "provider/pod_actions.h"
-#include "provider/status/pod_resources.h"
+#include "provider/translate/resources.h"
 
 namespace burstlet::provider {
 namespace {

@@ -63,8 +63,6 @@ void RestartDeadSidecars(const kube::Pod& pod, const PodRuntimeView& view, PodAc
 
 }  // namespace
 
-bool IsSidecar(const kube::Container& container) { return container.restartPolicy.value_or("") == "Always"; }
-
 bool IsRunning(const ContainerView& view) {
   return !view.instances.empty() && view.instances.front().phase == ContainerInstance::Phase::kRunning;
 }

@@ -10,6 +10,7 @@
 
 #include "kube/api/pod.h"
 #include "provider/runtime_view.h"
+#include "provider/translate/resources.h"
 
 namespace burstlet::provider {
 
@@ -28,8 +29,6 @@ struct PodActions {
 
 PodActions ComputePodActions(const kube::Pod& pod, const PodRuntimeView& view);
 
-/// An init container with restartPolicy Always.
-bool IsSidecar(const kube::Container& container);
 bool IsRunning(const ContainerView& view);
 /// The container of that name in any of the three lists, as an ordinary one; null when there is none.
 const kube::Container* FindContainer(const kube::Pod& pod, const std::string& name);

@@ -6,7 +6,7 @@
 #include "provider/status/conditions.h"
 #include "provider/status/container_statuses.h"
 #include "provider/status/merge.h"
-#include "provider/status/pod_resources.h"
+#include "provider/translate/resources.h"
 #include "provider/status/restart.h"
 
 namespace burstlet::provider {
@@ -63,7 +63,11 @@ bool HadSandbox(const PodRuntimeView& view, const kube::PodStatus& previous) {
 }
 
 /// Refused before anything of it existed (kubelet.go, rejectPod): such a status has no container statuses.
+/// What a node does to pods that it had admitted is told from the reason.
 bool Rejected(const PodRuntimeView& view, const kube::PodStatus& previous) {
+  for (const char* later : {"DeadlineExceeded", "Evicted", "Preempting", "Terminated"}) {
+    if (view.failure && view.failure->reason == later) return false;
+  }
   return view.failure && !view.sandbox_ready && !AnyRun(view) && previous.containerStatuses.empty();
 }
 

@@ -21,9 +21,6 @@ struct HostAddresses {
 kube::PodStatus GeneratePodStatus(const kube::Pod& pod, const PodRuntimeView& view, const kube::PodStatus& previous,
                                   const HostAddresses& host, kube::Time now);
 
-/// Guaranteed, Burstable or BestEffort (pkg/apis/core/v1/helper/qos/qos.go; pod-level resources win).
-std::string PodQosClass(const kube::Pod& pod);
-
 /// True when restart policy (the container's own, its rules, or the pod's) asks for another run after `exit_code`.
 bool ShouldRestart(const kube::Pod& pod, const std::string& container, ContainerKind kind, int exit_code);
 

@@ -19,6 +19,7 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kFirstRetry{50};
 constexpr milliseconds kLongestRetry{10'000};
+constexpr unsigned kFailuresPerWarning = 3;
 
 /// 50 ms, doubling to 10 s; spread by pod so that an API server that comes back is not hit by all at once.
 milliseconds RetryDelay(const std::string& uid, unsigned failures) {
@@ -252,7 +253,8 @@ class CoalescingStatusManager final : public StatusManager {
     }
     ++entry->failures;
     const LogPair pod("pod", kube::ObjectName(entry->pod->metadata));
-    if (entry->failures == 1) {
+    // The first tries may only have come before the API server's own caches (403), or in a blink of it.
+    if (entry->failures == kFailuresPerWarning) {
       Warn(what, {pod, {"podUID", entry->uid}, {"err", std::string(status.message())}});
     } else {
       V(2, what, {pod, {"failures", entry->failures}, {"err", std::string(status.message())}});

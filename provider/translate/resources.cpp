@@ -166,6 +166,18 @@ sandbox::QosClass PodQos(const kube::Pod& pod) {
   return ComputeQos(pod);
 }
 
+std::string PodQosClass(const kube::Pod& pod) {
+  switch (PodQos(pod)) {
+    case sandbox::QosClass::kGuaranteed:
+      return "Guaranteed";
+    case sandbox::QosClass::kBurstable:
+      return "Burstable";
+    case sandbox::QosClass::kBestEffort:
+      break;
+  }
+  return "BestEffort";
+}
+
 ResourceList PodRequests(const kube::Pod& pod, bool with_overhead) {
   ResourceList result = Aggregate(pod, &kube::ResourceRequirements::requests);
   if (PodLevelRequestsSet(pod)) ApplyPodLevel(result, pod.spec.resources->requests);

@@ -18,6 +18,8 @@ namespace burstlet::provider {
 
 /// status.qosClass when the API server has set it, else computed (ComputePodQOS).
 sandbox::QosClass PodQos(const kube::Pod& pod);
+/// The same as the API spells it.
+std::string PodQosClass(const kube::Pod& pod);
 
 /// What the pod asks for as a whole: containers, init containers at their peak, sidecars, pod-level values, overhead.
 kube::ResourceList PodRequests(const kube::Pod& pod, bool with_overhead = true);

@@ -1,6 +1,8 @@
 // Golden cases: testdata/status/<case>/{pod,runtime,previous,want}.json. UPDATE_GOLDEN=1 writes want.json anew.
 #include "provider/status/generate.h"
 
+#include "provider/translate/resources.h"
+
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstdlib>
