@@ -298,10 +298,16 @@ class PodVolumes : public VolumeManager {
   }
 
   void Refresh(std::shared_ptr<const kube::Pod> pod) override {
-    auto known = core_->pods.find(pod->metadata.uid);
-    if (known == core_->pods.end() || known->second->removed) return;
-    known->second->pod = std::move(pod);
-    StartRefresh(core_, known->second);
+    const std::string& uid = pod->metadata.uid;
+    const bool known = core_->pods.count(uid) != 0;
+    // A pod that runs since before this agent is adopted here: its sandbox stands, so nobody mounts it again, but its
+    // content and its tokens must stay fresh.
+    if (!known && !HasContentOnDisk(core_->root_dir, uid)) return;
+    const StatePtr state = StateOf(core_, uid);
+    if (!known) state->mounted = true;
+    if (state->removed) return;
+    state->pod = std::move(pod);
+    StartRefresh(core_, state);
   }
 
   kube::Task<absl::Status> Unmount(std::string uid) override { return UnmountPod(core_, std::move(uid)); }

@@ -46,7 +46,8 @@ class VolumeManager {
   /// Makes all volumes of the pod ready. Idempotent; also after an agent restart.
   virtual kube::Task<absl::StatusOr<ReadyVolumes>> Mount(std::shared_ptr<const kube::Pod> pod,
                                                          std::vector<std::string> pod_ips) = 0;
-  /// Content of a mounted pod may have changed (an object, or the pod's own metadata): rewrites what differs.
+  /// Content of a mounted pod may have changed (an object, or the pod's own metadata): rewrites what differs. Also
+  /// takes up a pod that the agent before this one mounted: call it once for each adopted pod.
   virtual void Refresh(std::shared_ptr<const kube::Pod> pod) = 0;
   /// Removes everything of the pod. Never follows links, never leaves the pod's directories.
   virtual kube::Task<absl::Status> Unmount(std::string uid) = 0;

@@ -185,4 +185,10 @@ std::vector<std::string> PodsOnDisk(const std::string& root_dir) {
   return {uids.begin(), uids.end()};
 }
 
+bool HasContentOnDisk(const std::string& root_dir, const std::string& uid) {
+  if (!IsPodUid(uid)) return false;
+  auto contents = OpenOptional(ContentRoot(root_dir));
+  return contents.ok() && contents->valid() && OpenInside(contents->get(), uid, O_DIRECTORY).ok();
+}
+
 }  // namespace burstlet::provider

@@ -49,6 +49,9 @@ absl::Status RemovePodVolumes(const std::string& root_dir, const std::string& ui
 /// UIDs with volume directories below the root.
 std::vector<std::string> PodsOnDisk(const std::string& root_dir);
 
+/// Whether files of the pod's volumes were written before, by this agent or the one before it.
+bool HasContentOnDisk(const std::string& root_dir, const std::string& uid);
+
 /// Safe as a directory's name: [A-Za-z0-9-]+, not empty.
 bool IsPodUid(const std::string& uid);
 

@@ -355,6 +355,18 @@ TEST_CASE("a restarted agent finds the volumes as they were", "[volumes][root]")
   CHECK(f.Content("access/token") == "token-2");
 }
 
+TEST_CASE("an adopted pod's content stays fresh without being mounted again", "[volumes][root]") {
+  NEEDS_ROOT();
+  Fixture f;
+  FillObjects(f);
+  REQUIRE(Mount(f, MakePod()).ok());
+  f.Restart();
+  f.objects.config_maps["m"]["key"] = "new";
+  Refresh(f, MakePod());
+  CHECK(f.Content("map/key") == "new");
+  CHECK(f.Content("access/token") == "token-2");
+}
+
 namespace {
 
 kube::Task<void> MountAndUnmountAtOnce(Fixture& f, std::shared_ptr<const kube::Pod> pod) {
