@@ -1,4 +1,6 @@
-#include "kube/json_codec.h"
+#include <utility>
+
+#include <cpprest/json.h>
 
 #include <charconv>
 #include <chrono>
@@ -10,10 +12,28 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "kube/json_codec.h"
 #include "kube/json_scan.h"
 
 namespace burstlet::kube {
 namespace json_internal {
+
+bool IsNull(const value& json) { return json.is_null(); }
+bool IsObject(const value& json) { return json.is_object(); }
+bool IsArray(const value& json) { return json.is_array(); }
+std::size_t Size(const value& json) { return json.size(); }
+const value& ElementAt(const value& json, std::size_t index) { return json.as_array().at(index); }
+
+std::pair<std::string_view, const value&> MemberAt(const value& json, std::size_t index) {
+  const auto& member = *(json.as_object().begin() + static_cast<std::ptrdiff_t>(index));
+  return {member.first, member.second};
+}
+
+const value* FindMember(const value& json, std::string_view name) {
+  const auto& object = json.as_object();
+  const auto found = object.find(std::string(name));
+  return found == object.end() ? nullptr : &found->second;
+}
 
 std::string PathText(const Path* path) {
   if (path == nullptr) return "";
@@ -31,7 +51,7 @@ bool Context::Fail(const Path* path, std::string_view what) {
 }
 
 void CollectUnknown(const FieldDecoder& decoder) {
-  for (const auto& [key, member] : decoder.object) {
+  for (const auto& [key, member] : decoder.object.as_object()) {
     bool known = false;
     for (const std::string_view name : decoder.names) known = known || name == key;
     if (known) continue;
@@ -139,14 +159,14 @@ bool DecodeValue(Context&, const Path*, const value& json, RawJson& out) {
   return true;
 }
 
-absl::StatusOr<value> ParseJson(const std::string& text) {
+absl::StatusOr<std::shared_ptr<const value>> ParseJson(const std::string& text) {
   if (text.size() > kMaxJsonBytes) {
     return absl::InvalidArgumentError(absl::StrCat("JSON is too large (", text.size(), " bytes)"));
   }
   const absl::Status outline = CheckJsonOutline(text);
   if (!outline.ok()) return outline;
   std::error_code error;
-  value parsed = value::parse(text, error);
+  auto parsed = std::make_shared<const value>(value::parse(text, error));
   if (error) return absl::InvalidArgumentError(absl::StrCat("JSON is malformed: ", error.message()));
   return parsed;
 }

@@ -1,17 +1,32 @@
 // The codec behind kube/json.h: one template over the field lists, in a few .cpp files (kube/json.cpp, kube/api/*_json.cpp).
 //
-// Not for inclusion elsewhere: it brings in cpprestsdk's web::json. Threads: any.
+// For the few .cpp files that instantiate it. cpprestsdk's web::json is only named here; kube/json.cpp looks inside.
+// Threads: any.
 #pragma once
 
-#include <utility>
-
-#include <cpprest/json.h>
-
+#include <memory>
 #include <string_view>
+#include <utility>
 
 #include "kube/json.h"
 
+namespace web::json {
+class value;
+}  // namespace web::json
+
 namespace burstlet::kube::json_internal {
+
+using web::json::value;
+
+// What the templates need to know of a tree. Members and elements are only asked of objects and arrays.
+bool IsNull(const value& json);
+bool IsObject(const value& json);
+bool IsArray(const value& json);
+std::size_t Size(const value& json);
+const value& ElementAt(const value& json, std::size_t index);
+std::pair<std::string_view, const value&> MemberAt(const value& json, std::size_t index);
+/// Null when there is none.
+const value* FindMember(const value& json, std::string_view name);
 
 /// Where the decoder is: a list of stack frames, turned into text only for an error or an unknown field.
 struct Path {
@@ -34,8 +49,6 @@ constexpr std::string_view JsonName(std::string_view field) {
   if (field.ends_with('_')) field.remove_suffix(1);
   return field;
 }
-
-using web::json::value;
 
 bool DecodeValue(Context& context, const Path* path, const value& json, std::string& out);
 bool DecodeValue(Context& context, const Path* path, const value& json, bool& out);
@@ -60,7 +73,7 @@ bool DecodeValue(Context& context, const Path* path, const value& json, T& out);
 struct FieldDecoder {
   Context& context;
   const Path* path;
-  const web::json::object& object;
+  const value& object;
   std::size_t matched = 0;
   std::vector<std::string_view> names;  // only kept when unknown fields are asked for
   bool ok = true;
@@ -70,18 +83,18 @@ struct FieldDecoder {
     const std::string_view name = JsonName(field);
     if (context.unknown != nullptr) names.push_back(name);
     if (!ok) return;
-    const auto found = object.find(std::string(name));
-    if (found == object.end()) return;
+    const value* const found = FindMember(object, name);
+    if (found == nullptr) return;
     ++matched;
     const Path here{path, name, -1};
-    ok = DecodeValue(context, &here, found->second, out);
+    ok = DecodeValue(context, &here, *found, out);
   }
 };
 void CollectUnknown(const FieldDecoder& decoder);
 
 template <typename T>
 bool DecodeValue(Context& context, const Path* path, const value& json, std::optional<T>& out) {
-  if (json.is_null()) {
+  if (IsNull(json)) {
     out.reset();
     return true;
   }
@@ -91,13 +104,12 @@ bool DecodeValue(Context& context, const Path* path, const value& json, std::opt
 template <typename T>
 bool DecodeValue(Context& context, const Path* path, const value& json, std::vector<T>& out) {
   out.clear();
-  if (json.is_null()) return true;
-  if (!json.is_array()) return context.Fail(path, "expected an array");
-  const web::json::array& array = json.as_array();
-  out.resize(array.size());
+  if (IsNull(json)) return true;
+  if (!IsArray(json)) return context.Fail(path, "expected an array");
+  out.resize(Size(json));
   for (std::size_t i = 0; i < out.size(); ++i) {
     const Path here{path, {}, static_cast<std::int64_t>(i)};
-    if (!DecodeValue(context, &here, array.at(i), out[i])) return false;
+    if (!DecodeValue(context, &here, ElementAt(json, i), out[i])) return false;
   }
   return true;
 }
@@ -105,27 +117,28 @@ bool DecodeValue(Context& context, const Path* path, const value& json, std::vec
 template <typename T>
 bool DecodeValue(Context& context, const Path* path, const value& json, std::map<std::string, T>& out) {
   out.clear();
-  if (json.is_null()) return true;
-  if (!json.is_object()) return context.Fail(path, "expected an object");
-  for (const auto& [key, member] : json.as_object()) {
+  if (IsNull(json)) return true;
+  if (!IsObject(json)) return context.Fail(path, "expected an object");
+  for (std::size_t i = 0; i < Size(json); ++i) {
+    const auto [key, member] = MemberAt(json, i);
     const Path here{path, key, -1};
-    if (!DecodeValue(context, &here, member, out[key])) return false;
+    if (!DecodeValue(context, &here, member, out[std::string(key)])) return false;
   }
   return true;
 }
 
 template <typename T>
 bool DecodeValue(Context& context, const Path* path, const value& json, T& out) {
-  if (json.is_null()) return true;
-  if (!json.is_object()) return context.Fail(path, "expected an object");
-  FieldDecoder decoder{context, path, json.as_object(), 0, {}, true};
+  if (IsNull(json)) return true;
+  if (!IsObject(json)) return context.Fail(path, "expected an object");
+  FieldDecoder decoder{context, path, json, 0, {}, true};
   VisitFields(decoder, out);
-  if (decoder.ok && context.unknown != nullptr && decoder.matched < decoder.object.size()) CollectUnknown(decoder);
+  if (decoder.ok && context.unknown != nullptr && decoder.matched < Size(json)) CollectUnknown(decoder);
   return decoder.ok;
 }
 
 /// Size, outline and syntax; kInvalidArgument.
-absl::StatusOr<value> ParseJson(const std::string& text);
+absl::StatusOr<std::shared_ptr<const value>> ParseJson(const std::string& text);
 
 // --- encoding -----------------------------------------------------------------------------------------------------
 
@@ -254,10 +267,10 @@ absl::StatusOr<T> Decode(const std::string& json, std::vector<std::string>* unkn
   if (!parsed.ok()) return parsed.status();
   T out{};
   json_internal::Context context{absl::OkStatus(), unknown_fields};
-  if (!parsed->is_object()) {
+  if (!json_internal::IsObject(**parsed)) {
     context.Fail(nullptr, "expected an object");
   } else {
-    json_internal::DecodeValue(context, nullptr, *parsed, out);
+    json_internal::DecodeValue(context, nullptr, **parsed, out);
   }
   if (!context.error.ok()) return context.error;
   return out;
