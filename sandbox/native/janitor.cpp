@@ -98,8 +98,8 @@ void Janitor::Run() {
       changed_.wait(lock);
       continue;
     }
-    auto next = std::min_element(queue_.begin(), queue_.end(),
-                                 [](const Work& a, const Work& b) { return a.due < b.due; });
+    auto next =
+        std::min_element(queue_.begin(), queue_.end(), [](const Work& a, const Work& b) { return a.due < b.due; });
     if (next->due > std::chrono::steady_clock::now()) {
       changed_.wait_until(lock, next->due);
       continue;

@@ -92,12 +92,9 @@ class Compiler {
     MountFs("tmpfs", "/dev", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, warden::kTargetNoLinks,
             {"mode=755", "size=65536k"});
     for (const Node& node : kNodes) AddNode(node.path, S_IFCHR | 0666, makedev(node.major, node.minor));
-    const std::pair<const char*, const char*> links[] = {{"/proc/self/fd", "/dev/fd"},
-                                                         {"/proc/self/fd/0", "/dev/stdin"},
-                                                         {"/proc/self/fd/1", "/dev/stdout"},
-                                                         {"/proc/self/fd/2", "/dev/stderr"},
-                                                         {"/proc/kcore", "/dev/core"},
-                                                         {"pts/ptmx", "/dev/ptmx"}};
+    const std::pair<const char*, const char*> links[] = {
+        {"/proc/self/fd", "/dev/fd"},       {"/proc/self/fd/0", "/dev/stdin"}, {"/proc/self/fd/1", "/dev/stdout"},
+        {"/proc/self/fd/2", "/dev/stderr"}, {"/proc/kcore", "/dev/core"},      {"pts/ptmx", "/dev/ptmx"}};
     for (const auto& [content, path] : links) plan_.Add(StepKind::kSymlink, FieldWriter().Text(content).Text(path));
     MountFs("devpts", "/dev/pts", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, warden::kTargetNoLinks,
             {"newinstance", "ptmxmode=0666", "mode=0620", "gid=5"});
@@ -131,8 +128,7 @@ class Compiler {
       source = static_cast<std::uint64_t>(BindSource::kFd);
       index = Keep(*std::move(shm));
     }
-    plan_.Add(StepKind::kBind,
-              FieldWriter().Number(source).Number(index).Text("").Text("/dev/shm").Number(0));
+    plan_.Add(StepKind::kBind, FieldWriter().Number(source).Number(index).Text("").Text("/dev/shm").Number(0));
   }
 
   absl::Status AddDevices() {
@@ -194,8 +190,8 @@ class Compiler {
     std::uint64_t index = 0;
     std::string sub_path;
     if (mount.volume.empty()) {
-      absl::StatusOr<UniqueFd> cloned = mount.sub_path.empty() ? CloneHostPath(mount.host_path)
-                                                               : CloneHostSubPath(mount.host_path, mount.sub_path);
+      absl::StatusOr<UniqueFd> cloned =
+          mount.sub_path.empty() ? CloneHostPath(mount.host_path) : CloneHostSubPath(mount.host_path, mount.sub_path);
       if (!cloned.ok())
         return WithReason(Annotate(cloned.status(), absl::StrCat("mount ", mount.destination)), "CreateContainerError");
       index = Keep(*std::move(cloned));
@@ -280,8 +276,7 @@ absl::StatusOr<std::vector<DeviceRule>> ContainerDeviceRules(const ContainerSpec
       return WithReason(ErrnoError(errno, absl::StrCat("device ", device.host_path)), "CreateContainerError");
     if (device.access.empty() || device.access.find_first_not_of("rwm") != std::string::npos)
       return CreateError(absl::StatusCode::kInvalidArgument, absl::StrCat("device access \"", device.access, "\""));
-    rules.push_back({S_ISBLK(status.st_mode) ? 'b' : 'c', major(status.st_rdev), minor(status.st_rdev),
-                     device.access});
+    rules.push_back({S_ISBLK(status.st_mode) ? 'b' : 'c', major(status.st_rdev), minor(status.st_rdev), device.access});
   }
   return rules;
 }

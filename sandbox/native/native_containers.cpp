@@ -62,6 +62,18 @@ absl::Status StartFailure(const warden::Reply& reply) {
 
 std::vector<std::int64_t> ToSigned(const std::vector<std::uint32_t>& groups) { return {groups.begin(), groups.end()}; }
 
+/// On version 2 a container that divides its own cgroup (systemd, docker) has its processes in children of it, and
+/// itself takes none any more: a command goes where the first process is.
+std::string CgroupBelow(pid_t pid, const std::string& cgroup) {
+  absl::StatusOr<std::string> member = ReadFile(absl::StrCat("/proc/", pid, "/cgroup"));
+  if (!member.ok()) return cgroup;
+  std::size_t at = member->find("0::" + cgroup + "/");
+  if (at == std::string::npos) return cgroup;
+  at += 3;
+  std::string path = member->substr(at, member->find('\n', at) - at);
+  return path.find("..") == std::string::npos ? path : cgroup;
+}
+
 ExecStreams TakeStreams(WardenAnswer& answer) {
   ExecStreams streams;
   streams.stdin_fd = answer.Take(warden::kFdStdin);
@@ -231,14 +243,16 @@ absl::Status NativeSandbox::Kill(const std::string& container_id) {
 
 absl::StatusOr<ExecStreams> NativeSandbox::Exec(const std::string& container_id, const ExecSpec& spec) {
   if (spec.args.empty()) return absl::InvalidArgumentError("no command specified");
+  std::string cgroup = ContainerCgroup(container_id);
   {
     std::lock_guard<std::mutex> lock(mutex_);
     if (dead_ || client_ == nullptr) return absl::UnavailableError("the sandbox is gone");
     Entry* entry = Find(container_id);
     if (entry == nullptr || entry->state.phase != ContainerPhase::kRunning)
       return absl::NotFoundError("the container is not running");
+    if (context_.cgroups->v2()) cgroup = CgroupBelow(entry->state.pid, cgroup);
   }
-  ASSIGN_OR_RETURN(std::vector<UniqueFd> procs, context_.cgroups->OpenProcs(ContainerCgroup(container_id)));
+  ASSIGN_OR_RETURN(std::vector<UniqueFd> procs, context_.cgroups->OpenProcs(cgroup));
   LaunchPlan plan = CompileExec(spec.args, spec.env, std::move(procs));
   ASSIGN_OR_RETURN(UniqueFd file, PlanFile(plan.bytes));
   warden::Request request;

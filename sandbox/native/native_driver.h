@@ -14,11 +14,11 @@
 namespace burstlet::sandbox {
 
 struct NativeDriverConfig {
-  std::string root_dir;                 // the agent's; made when missing
+  std::string root_dir;  // the agent's; made when missing
   std::string cgroup_root = "/burstlet";
-  std::string warden_path;              // the burstlet-warden program
-  PodNetwork* network = nullptr;        // null: pods get a namespace with lo and nothing else
-  unsigned pool_size = 8;               // wardens kept ready
+  std::string warden_path;        // the burstlet-warden program
+  PodNetwork* network = nullptr;  // null: pods get a namespace with lo and nothing else
+  unsigned pool_size = 8;         // wardens kept ready
 };
 
 absl::StatusOr<std::unique_ptr<SandboxDriver>> OpenNativeDriver(const NativeDriverConfig& config);

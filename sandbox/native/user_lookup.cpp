@@ -50,8 +50,7 @@ absl::StatusOr<std::uint32_t> CheckedId(std::int64_t id, const char* what) {
 }
 
 absl::StatusOr<std::uint32_t> FindGroup(const std::string& name, const std::string& group) {
-  std::optional<Entry> entry =
-      Find(group, 3, [&](const Entry& e) { return e.fields[0] == name && e.Number(2) >= 0; });
+  std::optional<Entry> entry = Find(group, 3, [&](const Entry& e) { return e.fields[0] == name && e.Number(2) >= 0; });
   if (entry.has_value()) return static_cast<std::uint32_t>(entry->Number(2));
   std::int64_t number = 0;
   if (absl::SimpleAtoi(name, &number)) return CheckedId(number, "group");
@@ -59,8 +58,7 @@ absl::StatusOr<std::uint32_t> FindGroup(const std::string& name, const std::stri
 }
 
 void AddGroup(std::vector<std::uint32_t>& groups, std::uint32_t gid) {
-  if (groups.size() < kMaxGroups && std::find(groups.begin(), groups.end(), gid) == groups.end())
-    groups.push_back(gid);
+  if (groups.size() < kMaxGroups && std::find(groups.begin(), groups.end(), gid) == groups.end()) groups.push_back(gid);
 }
 
 }  // namespace

@@ -51,8 +51,7 @@ absl::StatusOr<UniqueFd> BindWardenSocket(int directory_fd) {
   return socket;
 }
 
-absl::StatusOr<WardenClient::Adopted> WardenClient::Connect(int directory_fd, const std::string& boot_id,
-                                                            bool events) {
+absl::StatusOr<WardenClient::Adopted> WardenClient::Connect(int directory_fd, const std::string& boot_id, bool events) {
   UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
   if (!socket.valid()) return ErrnoError(errno, "socket");
   sockaddr_un address = SocketAddress(directory_fd);

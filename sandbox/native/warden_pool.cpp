@@ -19,8 +19,8 @@
 #include "metrics/log.h"
 #include "metrics/status.h"
 #include "sandbox/os/safe_path.h"
-#include "sandbox/os/syscalls.h"
 #include "sandbox/os/subprocess.h"
+#include "sandbox/os/syscalls.h"
 
 namespace burstlet::sandbox {
 namespace {

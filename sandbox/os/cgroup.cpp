@@ -63,8 +63,7 @@ void KillMember(pid_t pid, const std::string& path) {
   UniqueFd pidfd(PidfdOpen(pid));
   if (!pidfd.valid()) return;
   absl::StatusOr<std::string> member = ReadFile(absl::StrCat("/proc/", pid, "/cgroup"));
-  if (member.ok() && member->find(absl::StrCat(":", path)) != std::string::npos)
-    PidfdSignal(pidfd.get(), SIGKILL);
+  if (member.ok() && member->find(absl::StrCat(":", path)) != std::string::npos) PidfdSignal(pidfd.get(), SIGKILL);
 }
 
 }  // namespace
@@ -135,8 +134,8 @@ std::string CgroupTree::Describe() const {
   if (v2()) return absl::StrCat("version 2 at ", hierarchies_[0].mount);
   std::vector<std::string> names;
   for (const Hierarchy& hierarchy : hierarchies_) names.push_back(hierarchy.name);
-  return absl::StrCat(mode_ == CgroupMode::kHybrid ? "version 1, hybrid (" : "version 1 (",
-                      absl::StrJoin(names, ", "), ")");
+  return absl::StrCat(mode_ == CgroupMode::kHybrid ? "version 1, hybrid (" : "version 1 (", absl::StrJoin(names, ", "),
+                      ")");
 }
 
 std::vector<std::string> CgroupTree::V1MountNames() const {
@@ -209,8 +208,9 @@ absl::Status CgroupTree::EnsureCpuset(const std::string& path) const {
 
 absl::Status CgroupTree::SetCpu(const std::string& path, const Resources& resources) const {
   if (resources.cpu_shares.has_value()) {
-    RETURN_IF_ERROR(v2() ? Set("cpu", path, "cpu.weight", absl::StrCat(CpuWeight(*resources.cpu_shares)))
-                         : Set("cpu", path, "cpu.shares", absl::StrCat(std::max<std::uint64_t>(2, *resources.cpu_shares))));
+    RETURN_IF_ERROR(
+        v2() ? Set("cpu", path, "cpu.weight", absl::StrCat(CpuWeight(*resources.cpu_shares)))
+             : Set("cpu", path, "cpu.shares", absl::StrCat(std::max<std::uint64_t>(2, *resources.cpu_shares))));
   }
   std::uint64_t period = resources.cpu_period_us.value_or(100000);
   if (!resources.cpu_quota_us.has_value() && !resources.cpu_period_us.has_value()) return absl::OkStatus();
@@ -278,8 +278,7 @@ absl::Status CgroupTree::AllowDevices(const std::string& path, const std::vector
   if (!v2()) {
     if (Find("devices") == nullptr) return absl::FailedPreconditionError("no cgroup controller devices");
     RETURN_IF_ERROR(Set("devices", path, "devices.deny", "a"));
-    for (const DeviceRule& rule : rules)
-      RETURN_IF_ERROR(Set("devices", path, "devices.allow", FormatDeviceRule(rule)));
+    for (const DeviceRule& rule : rules) RETURN_IF_ERROR(Set("devices", path, "devices.allow", FormatDeviceRule(rule)));
     return absl::OkStatus();
   }
   std::string key;

@@ -74,11 +74,11 @@ long Bpf(int command, bpf_attr& attributes) { return ::syscall(SYS_bpf, command,
 
 std::vector<DeviceRule> DefaultDeviceRules() {
   return {
-      {'c', -1, -1, "m"},    {'b', -1, -1, "m"},    // nodes may be made (CAP_MKNOD), not opened
-      {'c', 1, 3, "rwm"},    {'c', 1, 5, "rwm"},    // null, zero
-      {'c', 1, 7, "rwm"},    {'c', 1, 8, "rwm"},    // full, random
-      {'c', 1, 9, "rwm"},    {'c', 5, 0, "rwm"},    // urandom, tty
-      {'c', 5, 2, "rwm"},    {'c', 136, -1, "rwm"}, // ptmx, its terminals
+      {'c', -1, -1, "m"}, {'b', -1, -1, "m"},     // nodes may be made (CAP_MKNOD), not opened
+      {'c', 1, 3, "rwm"}, {'c', 1, 5, "rwm"},     // null, zero
+      {'c', 1, 7, "rwm"}, {'c', 1, 8, "rwm"},     // full, random
+      {'c', 1, 9, "rwm"}, {'c', 5, 0, "rwm"},     // urandom, tty
+      {'c', 5, 2, "rwm"}, {'c', 136, -1, "rwm"},  // ptmx, its terminals
   };
 }
 

@@ -18,8 +18,8 @@
 namespace burstlet::sandbox {
 
 struct SubprocessSpec {
-  std::string path;      // absolute; unused with program_fd
-  int program_fd = -1;   // executed instead of path
+  std::string path;     // absolute; unused with program_fd
+  int program_fd = -1;  // executed instead of path
   std::vector<std::string> args;
   std::vector<std::string> env;
   /// Child's descriptor number <- ours. 0, 1 and 2 that are not named become /dev/null; all others are closed.

@@ -18,8 +18,8 @@ struct Child {
   const int* fds = nullptr;
   std::size_t fd_count = 0;
   int null_fd = -1;
-  int root_fd = -1;   // the container's root while it is being built
-  int proc_fd = -1;   // its procfs
+  int root_fd = -1;  // the container's root while it is being built
+  int proc_fd = -1;  // its procfs
   int standard[3] = {-1, -1, -1};
   bool die_with_warden = false;  // not in a pid namespace whose init the warden is
   bool tty = false;

@@ -1,9 +1,9 @@
 // Commands run inside containers (exec).
-#include <cstdio>
-#include <cstdlib>
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/wait.h>
+#include <cstdio>
+#include <cstdlib>
 
 #include "sandbox/os/syscalls.h"
 #include "sandbox/warden/child.h"

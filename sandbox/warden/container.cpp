@@ -1,10 +1,10 @@
 // Containers from start to forgotten.
-#include <cstdio>
-#include <cstdlib>
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
+#include <cstdio>
+#include <cstdlib>
 
 #include "sandbox/os/syscalls.h"
 #include "sandbox/warden/child.h"
@@ -40,9 +40,7 @@ void Forget(Warden& warden, Container* gone) {
   while (gone->attachments != nullptr) {
     Attachment* reader = gone->attachments;
     gone->attachments = reader->next;
-    CloseFd(reader->stdout_fd);
-    CloseFd(reader->stderr_fd);
-    CloseFd(reader->exit_fd);
+    DetachReader(*reader);
     free(reader);
   }
   CloseAll(*gone);
@@ -212,9 +210,27 @@ void ContainerEnded(Warden& warden, Container& container, int wait_status) {
   CloseFd(container.stdin_fd);
   for (Attachment* reader = container.attachments; reader != nullptr; reader = reader->next) {
     if (reader->exit_fd >= 0) (void)!::write(reader->exit_fd, &report, sizeof(report));
-    CloseFd(reader->exit_fd);
-    CloseFd(reader->stdout_fd);
-    CloseFd(reader->stderr_fd);
+    DetachReader(*reader);
+  }
+}
+
+void DetachReader(Attachment& reader) {
+  CloseFd(reader.stdout_fd);
+  CloseFd(reader.stderr_fd);
+  CloseFd(reader.exit_fd);
+}
+
+void SweepAttachments(Warden& warden) {
+  for (Container* container = warden.containers; container != nullptr; container = container->next) {
+    for (Attachment** at = &container->attachments; *at != nullptr;) {
+      Attachment* reader = *at;
+      if (reader->exit_fd >= 0) {
+        at = &reader->next;
+        continue;
+      }
+      *at = reader->next;
+      free(reader);
+    }
   }
 }
 

@@ -1,9 +1,9 @@
 // Connections of agents: who may speak, what they ask, and what is told unasked (events).
+#include <fcntl.h>
+#include <sys/wait.h>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
-#include <fcntl.h>
-#include <sys/wait.h>
 
 #include "sandbox/warden/warden.h"
 

@@ -1,12 +1,12 @@
 #include "sandbox/warden/log_writer.h"
 
+#include <sys/uio.h>
+#include <unistd.h>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
-#include <sys/uio.h>
-#include <unistd.h>
 
 namespace burstlet::warden {
 namespace {
@@ -23,10 +23,10 @@ class Batch {
     gmtime_r(&now.tv_sec, &utc);
     char stamp[32];
     strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &utc);
-    full_size_ = static_cast<std::size_t>(
-        snprintf(full_, sizeof(full_), "%s.%09ldZ %s F ", stamp, now.tv_nsec, stream.name));
-    part_size_ = static_cast<std::size_t>(
-        snprintf(part_, sizeof(part_), "%s.%09ldZ %s P ", stamp, now.tv_nsec, stream.name));
+    full_size_ =
+        static_cast<std::size_t>(snprintf(full_, sizeof(full_), "%s.%09ldZ %s F ", stamp, now.tv_nsec, stream.name));
+    part_size_ =
+        static_cast<std::size_t>(snprintf(part_, sizeof(part_), "%s.%09ldZ %s P ", stamp, now.tv_nsec, stream.name));
   }
   ~Batch() { Write(); }
 

@@ -2,14 +2,14 @@
 //
 // Usage: burstlet-warden FLAGS (protocol.h, SpawnFlags), with the agent's connection at descriptor 3. It is the init
 // of the pod's pid namespace, so its end is the pod's end. See README.md in this folder.
-#include <csignal>
-#include <cstdio>
-#include <cstdlib>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
 
 #include "sandbox/warden/warden.h"
 
@@ -20,7 +20,17 @@ char read_buffer[16384];  // touched only once a container writes
 
 /// What a poll slot stands for.
 struct Slot {
-  enum Kind { kSignals, kListen, kEvents, kConnection, kStatus, kOutput, kErrorOutput, kCommandStatus } kind;
+  enum Kind {
+    kSignals,
+    kListen,
+    kEvents,
+    kConnection,
+    kStatus,
+    kOutput,
+    kErrorOutput,
+    kAttachment,
+    kCommandStatus
+  } kind;
   void* what;
 };
 
@@ -84,8 +94,9 @@ void Reap(Warden& warden) {
       if (container->pid != pid) continue;
       if (container->status_fd >= 0) ContainerStatus(warden, *container);
       // Its pid namespace is empty now, so the pipes hold all it ever wrote.
-      Pump(*container, container->output, false, 1 << 20);
-      Pump(*container, container->error_output, true, 1 << 20);
+      // Bounded: with a shared pid namespace others may still write; a pipe holds 1 MiB at most.
+      Pump(*container, container->output, false, 72);
+      Pump(*container, container->error_output, true, 72);
       ContainerEnded(warden, *container, status);
       break;
     }
@@ -130,6 +141,9 @@ void Fill(Warden& warden, PollSet& set) {
     set.Add(container->status_fd, POLLIN, Slot::kStatus, container);
     set.Add(container->output.fd, POLLIN, Slot::kOutput, container);
     set.Add(container->error_output.fd, POLLIN, Slot::kErrorOutput, container);
+    // No events asked for: an error is what tells that the reader has gone.
+    for (Attachment* reader = container->attachments; reader != nullptr; reader = reader->next)
+      set.Add(reader->exit_fd, 0, Slot::kAttachment, reader);
   }
   set.Add(warden.events_fd, owed ? POLLOUT : 0, Slot::kEvents, nullptr);
   for (Connection* connection = warden.connections; connection != nullptr; connection = connection->next)
@@ -168,6 +182,9 @@ bool Handle(Warden& warden, const Slot& slot, short revents) {
       Pump(*container, container->error_output, true, 4);
       return false;
     }
+    case Slot::kAttachment:
+      DetachReader(*static_cast<Attachment*>(slot.what));
+      return true;
     case Slot::kCommandStatus:
       CommandStatus(warden, *static_cast<Command*>(slot.what));
       return true;
@@ -180,6 +197,7 @@ bool Handle(Warden& warden, const Slot& slot, short revents) {
   for (;;) {
     SendEvents(warden);
     SweepCommands(warden);
+    SweepAttachments(warden);
     Fill(warden, set);
     int ready = ::poll(set.fds, set.size, -1);
     if (ready < 0 && errno != EINTR) _exit(1);
@@ -196,9 +214,9 @@ int Main(int argc, char** argv) {
   warden.spawn_flags = argc > 1 ? static_cast<unsigned>(std::strtoul(argv[1], nullptr, 10)) : 0;
   // Nothing in the pod may look into this process or reach its program file (CVE-2019-5736).
   ::prctl(PR_SET_DUMPABLE, 0);
-  ::prctl(PR_SET_NAME, "burstlet-warden");  // older kernels name it after the descriptor it was executed from
+  ::prctl(PR_SET_NAME, "burstlet-warden");      // older kernels name it after the descriptor it was executed from
   ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);  // orphans come here in every kind of pod
-  ::setpriority(PRIO_PROCESS, 0, 0);  // the agent's pool thread is a nice one; containers are not
+  ::setpriority(PRIO_PROCESS, 0, 0);            // the agent's pool thread is a nice one; containers are not
   ::signal(SIGPIPE, SIG_IGN);
   ::umask(0);
   sigset_t child;

@@ -1,10 +1,10 @@
 // The pod's namespaces and the warden's private root: a tmpfs that holds the pod's volumes and nothing of the host.
-#include <cstdio>
-#include <cstdlib>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <cstdio>
+#include <cstdlib>
 
 #include "sandbox/os/syscalls.h"
 #include "sandbox/warden/plan.h"

@@ -20,30 +20,30 @@ enum class StepKind : std::uint16_t {
   kVolume = 4,      // number fd (or kMqueueVolume): attached as the next volume
   kShm = 5,         // number bytes: the pod's /dev/shm
   // Of a container's file system, carried out in their order.
-  kRootfs = 20,     // number fd
-  kBind = 21,       // number source (BindSource), number index, text sub path, text target, number flags
-  kMountFs = 22,    // text type, text target, number MOUNT_ATTR_*, number flags, number n, n texts "key=value" or "key"
-  kNode = 23,       // text path, number mode, number rdev, number uid, number gid
-  kSymlink = 24,    // text content, text path
-  kMask = 25,       // text path
-  kReadOnly = 26,   // text path
-  kConsole = 27,    // text path: the tty is bound here
+  kRootfs = 20,    // number fd
+  kBind = 21,      // number source (BindSource), number index, text sub path, text target, number flags
+  kMountFs = 22,   // text type, text target, number MOUNT_ATTR_*, number flags, number n, n texts "key=value" or "key"
+  kNode = 23,      // text path, number mode, number rdev, number uid, number gid
+  kSymlink = 24,   // text content, text path
+  kMask = 25,      // text path
+  kReadOnly = 26,  // text path
+  kConsole = 27,   // text path: the tty is bound here
   kReadOnlyRoot = 28,
   // Of a process, collected first and carried out in the one safe order.
-  kCgroup = 40,     // number fd of cgroup.procs
+  kCgroup = 40,  // number fd of cgroup.procs
   kCgroupNamespace = 41,
-  kUser = 42,       // number uid, number gid, number n, n numbers
+  kUser = 42,          // number uid, number gid, number n, n numbers
   kCapabilities = 43,  // number bounding, number permitted = effective, number ambient
   kNoNewPrivileges = 44,
-  kSeccomp = 45,    // text: sock_filter[]
-  kRlimit = 46,     // number resource, number soft, number hard
+  kSeccomp = 45,      // text: sock_filter[]
+  kRlimit = 46,       // number resource, number soft, number hard
   kOomScoreAdj = 47,  // number (two's complement)
   kWorkingDir = 48,   // text
   kArgument = 49,     // text
   kEnvironment = 50,  // text
   kUserNamespace = 51,
   // For the agent's own use after a restart.
-  kLogPath = 60,    // text
+  kLogPath = 60,  // text
   kStopSignal = 61,
 };
 

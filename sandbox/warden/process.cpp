@@ -1,8 +1,4 @@
 // A child on its way to being the container's program: cgroups, terminal, identity, seccomp, exec.
-#include <cstdarg>
-#include <cstdio>
-#include <cstdlib>
-#include <csignal>
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
@@ -16,6 +12,10 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
+#include <csignal>
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
 
 #include "sandbox/os/syscalls.h"
 #include "sandbox/warden/child.h"
@@ -74,8 +74,7 @@ void TakeIdentity(const Child& child, const ProcessPlan& process) {
   }
   std::uint64_t all = PermittedNow(child);
   SetCapabilities(child, all, all);
-  if (process.no_new_privileges && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-    Fail(child, errno, "no_new_privs");
+  if (process.no_new_privileges && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) Fail(child, errno, "no_new_privs");
   InstallSeccomp(child, process);
   if (!process.has_capabilities) return;
   std::uint64_t permitted = process.permitted & all;
@@ -126,7 +125,8 @@ void SetRlimits(const Child& child, PlanReader plan) {
     limit.rlim_cur = fields.Number();
     limit.rlim_max = fields.Number();
     // Raising needs CAP_SYS_RESOURCE; without it the limit stays as it is.
-    if (!fields.ok() || (::prlimit(0, static_cast<__rlimit_resource>(resource), &limit, nullptr) != 0 && errno != EPERM))
+    if (!fields.ok() ||
+        (::prlimit(0, static_cast<__rlimit_resource>(resource), &limit, nullptr) != 0 && errno != EPERM))
       Fail(child, fields.ok() ? errno : EBADMSG, "rlimit %d", resource);
   }
 }
@@ -222,10 +222,9 @@ void Fail(const Child& child, int error, const char* format, ...) {
 PlanReader MapPlan(const Child& child, int plan_fd) {
   struct stat status;
   if (::fstat(plan_fd, &status) != 0) Fail(child, errno, "plan");
-  if (status.st_size <= 0 || static_cast<std::size_t>(status.st_size) > kMaxPlanBytes)
-    Fail(child, EMSGSIZE, "plan");
-  void* data = ::mmap(nullptr, static_cast<std::size_t>(status.st_size), PROT_READ | PROT_WRITE, MAP_PRIVATE, plan_fd,
-                      0);
+  if (status.st_size <= 0 || static_cast<std::size_t>(status.st_size) > kMaxPlanBytes) Fail(child, EMSGSIZE, "plan");
+  void* data =
+      ::mmap(nullptr, static_cast<std::size_t>(status.st_size), PROT_READ | PROT_WRITE, MAP_PRIVATE, plan_fd, 0);
   if (data == MAP_FAILED) Fail(child, errno, "plan");
   return PlanReader(data, static_cast<std::size_t>(status.st_size));
 }
@@ -261,28 +260,39 @@ void CollectStep(const Child& child, StepKind kind, FieldReader& fields, Process
       if (process.cgroups == ProcessPlan::kMaxCgroups) Fail(child, E2BIG, "plan: cgroups");
       process.cgroup_fds[process.cgroups++] = fields.Number();
       break;
-    case StepKind::kCgroupNamespace: process.cgroup_namespace = true; break;
-    case StepKind::kUser: CollectUser(child, fields, process); break;
+    case StepKind::kCgroupNamespace:
+      process.cgroup_namespace = true;
+      break;
+    case StepKind::kUser:
+      CollectUser(child, fields, process);
+      break;
     case StepKind::kCapabilities:
       process.has_capabilities = true;
       process.bounding = fields.Number();
       process.permitted = fields.Number();
       process.ambient = fields.Number();
       break;
-    case StepKind::kNoNewPrivileges: process.no_new_privileges = true; break;
-    case StepKind::kSeccomp: process.seccomp = fields.Text(&process.seccomp_size); break;
+    case StepKind::kNoNewPrivileges:
+      process.no_new_privileges = true;
+      break;
+    case StepKind::kSeccomp:
+      process.seccomp = fields.Text(&process.seccomp_size);
+      break;
     case StepKind::kOomScoreAdj:
       process.has_oom_score = true;
       process.oom_score_adj = static_cast<std::int64_t>(fields.Number());
       break;
-    case StepKind::kWorkingDir: process.working_dir = fields.Text(); break;
+    case StepKind::kWorkingDir:
+      process.working_dir = fields.Text();
+      break;
     case StepKind::kArgument:
       Append(child, process.arguments, process.argument_count, fields.Text());
       break;
     case StepKind::kEnvironment:
       Append(child, process.environment, process.environment_count, fields.Text());
       break;
-    default: break;
+    default:
+      break;
   }
   if (!fields.ok()) Fail(child, EBADMSG, "plan");
 }
@@ -321,8 +331,8 @@ void OpenTerminal(Child& child, int root) {
   if (master < 0) Fail(child, errno, "open /dev/pts/ptmx");
   struct statfs file_system;
   struct stat status;
-  if (::fstatfs(master, &file_system) != 0 || file_system.f_type != DEVPTS_SUPER_MAGIC || ::fstat(master, &status) != 0 ||
-      status.st_rdev != makedev(5, 2))
+  if (::fstatfs(master, &file_system) != 0 || file_system.f_type != DEVPTS_SUPER_MAGIC ||
+      ::fstat(master, &status) != 0 || status.st_rdev != makedev(5, 2))
     Fail(child, EINVAL, "/dev/pts/ptmx is not a terminal multiplexer");
   int unlocked = 0;
   if (::ioctl(master, TIOCSPTLCK, &unlocked) != 0) Fail(child, errno, "unlock terminal");

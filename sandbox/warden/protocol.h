@@ -26,15 +26,15 @@ inline constexpr std::size_t kBootIdSize = 40;
 inline constexpr std::size_t kMaxPlanBytes = 8u << 20;
 
 enum class MessageType : std::uint16_t {
-  kReady = 1,        // warden -> agent, once its namespaces exist
-  kHello = 2,        // first request of a connection made over the listening socket
-  kSetup = 3,        // fds: plan, bound socket, events connection, volumes...
-  kStart = 4,        // fds: plan, log (or none), further ones named by the plan
-  kExec = 5,         // fds: plan, cgroup files named by the plan
-  kAttach = 6,       // reply fds: see Reply::fd_mask
-  kReopenLog = 7,    // fds: the new log
-  kRemove = 8,       // forgets an exited container
-  kDescribe = 9,     // reply fds: plan, pidfd while it runs
+  kReady = 1,      // warden -> agent, once its namespaces exist
+  kHello = 2,      // first request of a connection made over the listening socket
+  kSetup = 3,      // fds: plan, bound socket, events connection, volumes...
+  kStart = 4,      // fds: plan, log (or none), further ones named by the plan
+  kExec = 5,       // fds: plan, cgroup files named by the plan
+  kAttach = 6,     // reply fds: see Reply::fd_mask
+  kReopenLog = 7,  // fds: the new log
+  kRemove = 8,     // forgets an exited container
+  kDescribe = 9,   // reply fds: plan, pidfd while it runs
   kReply = 100,
   kEvent = 101,
 };
@@ -64,8 +64,8 @@ struct Record {
 
 enum RequestFlags : std::uint32_t {
   kTty = 1,
-  kStdin = 2,       // start: keep a pipe; exec and attach: hand one out
-  kStdinOnce = 4,   // the first attached stdin is the only one
+  kStdin = 2,      // start: keep a pipe; exec and attach: hand one out
+  kStdinOnce = 4,  // the first attached stdin is the only one
   kStdout = 8,
   kStderr = 16,
   kOwnPidNamespace = 32,
@@ -98,11 +98,11 @@ enum FdMask : std::uint32_t {
 
 struct Reply {
   Header header;
-  std::int32_t error = 0;       // errno; 0 = done
-  std::uint32_t step = 0;       // StepKind of the plan where it failed, 0 = none
+  std::int32_t error = 0;  // errno; 0 = done
+  std::uint32_t step = 0;  // StepKind of the plan where it failed, 0 = none
   std::uint32_t fd_mask = 0;
   std::uint32_t reserved = 0;
-  char text[kTextSize] = {};    // what failed, for a user's eyes
+  char text[kTextSize] = {};  // what failed, for a user's eyes
   char boot_id[kBootIdSize] = {};
   Record record;
 };

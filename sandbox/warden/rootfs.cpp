@@ -1,11 +1,11 @@
 // Builds a container's file system in its own mount namespace. Every path is resolved inside the new root by the
 // kernel (RESOLVE_IN_ROOT) and every mount goes to a descriptor, so nothing an image holds can point outside.
-#include <cstdio>
-#include <cstdlib>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <cstdio>
+#include <cstdlib>
 
 #include "sandbox/os/syscalls.h"
 #include "sandbox/warden/child.h"
@@ -294,8 +294,8 @@ void Mask(Child& child, FieldReader& fields) {
           ::fsconfig(fs, FSCONFIG_SET_STRING, "mode", "555", 0) != 0 ||
           ::fsconfig(fs, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0)
         Fail(child, errno, "masked path \"%s\"", path);
-      empty = ::fsmount(fs, FSMOUNT_CLOEXEC,
-                        MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+      empty =
+          ::fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
       ::close(fs);
       if (empty < 0) Fail(child, errno, "masked path \"%s\"", path);
       Place(child, empty, target, path);
@@ -326,7 +326,8 @@ void MakeReadOnly(Child& child, FieldReader& fields) {
   struct statx status;
   if (::statx(target, "", AT_EMPTY_PATH, STATX_TYPE, &status) == 0 &&
       (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0) {
-    if (SetMountAttributes(target, MOUNT_ATTR_RDONLY, 0, 0, true) != 0) Fail(child, errno, "read-only path \"%s\"", path);
+    if (SetMountAttributes(target, MOUNT_ATTR_RDONLY, 0, 0, true) != 0)
+      Fail(child, errno, "read-only path \"%s\"", path);
     ::close(target);
     return;
   }
@@ -366,15 +367,32 @@ void BuildRootfs(Child& child, PlanReader plan) {
     bool known = kind >= StepKind::kBind && kind <= StepKind::kReadOnlyRoot;
     if (known && child.root_fd < 0) Fail(child, EBADMSG, "plan without root");
     switch (kind) {
-      case StepKind::kBind: Bind(child, fields); break;
-      case StepKind::kMountFs: MountFileSystem(child, fields); break;
-      case StepKind::kNode: MakeNode(child, fields); break;
-      case StepKind::kSymlink: MakeSymlink(child, fields); break;
-      case StepKind::kMask: Mask(child, fields); break;
-      case StepKind::kReadOnly: MakeReadOnly(child, fields); break;
-      case StepKind::kConsole: MakeConsole(child, fields); break;
-      case StepKind::kReadOnlyRoot: read_only = true; break;
-      default: break;
+      case StepKind::kBind:
+        Bind(child, fields);
+        break;
+      case StepKind::kMountFs:
+        MountFileSystem(child, fields);
+        break;
+      case StepKind::kNode:
+        MakeNode(child, fields);
+        break;
+      case StepKind::kSymlink:
+        MakeSymlink(child, fields);
+        break;
+      case StepKind::kMask:
+        Mask(child, fields);
+        break;
+      case StepKind::kReadOnly:
+        MakeReadOnly(child, fields);
+        break;
+      case StepKind::kConsole:
+        MakeConsole(child, fields);
+        break;
+      case StepKind::kReadOnlyRoot:
+        read_only = true;
+        break;
+      default:
+        break;
     }
   }
   child.step = StepKind::kRootfs;

@@ -32,9 +32,9 @@ struct Container {
   int pidfd = -1;
   int plan_fd = -1;
   LogTarget log;
-  int stdin_fd = -1;   // write end kept for the container's life (stdin_open)
-  int master_fd = -1;  // tty
-  int status_fd = -1;  // while starting
+  int stdin_fd = -1;       // write end kept for the container's life (stdin_open)
+  int master_fd = -1;      // tty
+  int status_fd = -1;      // while starting
   bool executing = false;  // the child said that only exec is left
   bool dirty = true;       // the events connection has not had this state yet
   Reply failure;           // what the child reported
@@ -73,7 +73,7 @@ struct Warden {
   int listen_fd = -1;
   int events_fd = -1;
   int signal_fd = -1;
-  int null_fd = -1;    // its own /dev/null
+  int null_fd = -1;  // its own /dev/null
   int self_pidns_fd = -1;
   unsigned volumes = 0;
   char boot_id[kBootIdSize] = {};
@@ -112,6 +112,9 @@ void ContainerStatus(Warden& warden, Container& container);
 void ContainerEnded(Warden& warden, Container& container, int wait_status);
 void RemoveContainer(Warden& warden, const Request& request, Reply& reply);
 void AttachContainer(Warden& warden, const Request& request, Connection& connection);
+/// Lets a reader go; its place is freed by the next SweepAttachments.
+void DetachReader(Attachment& reader);
+void SweepAttachments(Warden& warden);
 
 // command.cpp
 void StartCommand(Warden& warden, const Request& request, FdList& fds, Connection& connection);

@@ -4,10 +4,10 @@
 // CLOEXEC and owned by the FdList they land in.
 #pragma once
 
-#include <cerrno>
-#include <cstring>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <cerrno>
+#include <cstring>
 
 #include "sandbox/warden/protocol.h"
 

@@ -17,9 +17,9 @@ double Since(Clock::time_point start) {
 
 void Print(const char* name, std::vector<double> samples) {
   std::sort(samples.begin(), samples.end());
-  std::printf("%-22s n=%zu  p50 %6.2f ms  p90 %6.2f  p99 %6.2f  max %6.2f\n", name, samples.size(),
-              samples[samples.size() / 2], samples[samples.size() * 9 / 10], samples[samples.size() * 99 / 100],
-              samples.back());
+  std::printf("%-22s n=%zu  min %6.2f ms  p50 %6.2f  p90 %6.2f  p99 %6.2f  max %6.2f\n", name, samples.size(),
+              samples[0], samples[samples.size() / 2], samples[samples.size() * 9 / 10],
+              samples[samples.size() * 99 / 100], samples.back());
 }
 
 double CpuMs() {
@@ -51,9 +51,7 @@ std::size_t MemInfo(const char* key) {
   return at == std::string::npos ? 0 : std::stoul(text.substr(at + std::string(key).size() + 1));
 }
 
-std::size_t KernelKb() {
-  return MemInfo("Slab") + MemInfo("KernelStack") + MemInfo("PageTables") + MemInfo("Percpu");
-}
+std::size_t KernelKb() { return MemInfo("Slab") + MemInfo("KernelStack") + MemInfo("PageTables") + MemInfo("Percpu"); }
 
 }  // namespace
 

@@ -1,8 +1,8 @@
 // A pod's containers from start to removal, on the real kernel.
 #include "test/sandbox/sandbox_fixture.h"
 
-#include <csignal>
 #include <fcntl.h>
+#include <csignal>
 
 #include "metrics/status.h"
 
@@ -78,7 +78,8 @@ TEST_CASE("a restarted agent adopts running pods and learns of exits that happen
   SandboxSpec pod = fixture.PodSpec("pod-a");
   pod.labels = {{"name", "web"}, {"namespace", "default"}};
   Sandbox& sandbox = fixture.Create(pod);
-  REQUIRE(sandbox.Start(fixture.ShellSpec("stays", "echo started; trap 'exit 9' TERM; while :; do sleep 0.01; done")).ok());
+  REQUIRE(
+      sandbox.Start(fixture.ShellSpec("stays", "echo started; trap 'exit 9' TERM; while :; do sleep 0.01; done")).ok());
   ContainerSpec ends = fixture.ShellSpec("ends", "cat /tmp/gate; exit 5");
   std::string gate = fixture.root + "/gate";
   REQUIRE(::mkfifo(gate.c_str(), 0600) == 0);

@@ -1,12 +1,12 @@
 // What a pod gets of the host: mounts, cgroups, devices, limits; and that nothing of it is left behind.
 #include "test/sandbox/sandbox_fixture.h"
 
-#include <csignal>
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <csignal>
 
 #include "metrics/status.h"
 #include "sandbox/native/sandbox_state.h"
@@ -55,8 +55,9 @@ TEST_CASE("volumes: host paths, tmpfs, images, queues, read-only and shared betw
                  {"one", {VolumeSource::Kind::kHostPath, host + "/file", 0, 0, {}, {}}}};
   Sandbox& sandbox = fixture.Create(pod);
   ContainerSpec first = fixture.ShellSpec(
-      "c1", "cat /host/file; touch /host/x 2>&1; echo shared > /mem/f; stat -c '%a %g' /mem; ls /image/file; "
-            "touch /image/y 2>&1; grep -c ' /q mqueue' /proc/mounts; cat /one; touch /dev/shm/s; df -k /mem | grep -c 1024");
+      "c1",
+      "cat /host/file; touch /host/x 2>&1; echo shared > /mem/f; stat -c '%a %g' /mem; ls /image/file; "
+      "touch /image/y 2>&1; grep -c ' /q mqueue' /proc/mounts; cat /one; touch /dev/shm/s; df -k /mem | grep -c 1024");
   first.mounts = {{"host", "", "", "/host", true, false, Propagation::kPrivate},
                   {"mem", "", "", "/mem", false, false, Propagation::kPrivate},
                   {"image", "", "", "/image", true, false, Propagation::kPrivate},
@@ -141,8 +142,9 @@ TEST_CASE("containers of a pod share its network, ipc and host name, and only by
   pod.sysctls = {{"net.core.somaxconn", "77"}, {"kernel.shm_rmid_forced", "1"}};
   Sandbox& sandbox = fixture.Create(pod);
   REQUIRE(sandbox.Start(fixture.ShellSpec("c1", "sleep 1000")).ok());
-  ContainerSpec spec = fixture.ShellSpec("c2", "hostname; ps | grep -c '[s]leep 1000'; cat /proc/sys/net/core/somaxconn; "
-                                               "ip addr | grep -c LOOPBACK; cat /proc/sys/kernel/domainname");
+  ContainerSpec spec = fixture.ShellSpec("c2",
+                                         "hostname; ps | grep -c '[s]leep 1000'; cat /proc/sys/net/core/somaxconn; "
+                                         "ip addr | grep -c LOOPBACK; cat /proc/sys/kernel/domainname");
   CHECK(fixture.Run(sandbox, spec).exit_code == 0);
   CHECK(LogText(spec.log_path) == "pod-a\n1\n77\n1\nexample\n");
   // What c1 leaves running is killed with it although it is not PID 1 of anything.
@@ -162,8 +164,9 @@ TEST_CASE("host namespaces: network, processes and ipc of the host, and everythi
   pod.host_pid = true;
   pod.host_ipc = true;
   Sandbox& sandbox = fixture.Create(pod);
-  ContainerSpec spec = fixture.ShellSpec("c1", "readlink /proc/self/ns/net; readlink /proc/self/ns/ipc; "
-                                               "readlink /proc/self/ns/pid; sleep 1000 & sleep 1000");
+  ContainerSpec spec = fixture.ShellSpec("c1",
+                                         "readlink /proc/self/ns/net; readlink /proc/self/ns/ipc; "
+                                         "readlink /proc/self/ns/pid; sleep 1000 & sleep 1000");
   auto started = sandbox.Start(spec);
   REQUIRE(started.ok());
   fixture.AwaitLog(spec.log_path, "pid:");

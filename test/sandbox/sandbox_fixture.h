@@ -27,12 +27,12 @@
 
 namespace burstlet::sandbox::test {
 
-#define SKIP_UNLESS_ROOT                                   \
-  do {                                                     \
-    if (::geteuid() != 0) {                                \
-      WARN("skipped: needs root");                         \
-      return;                                              \
-    }                                                      \
+#define SKIP_UNLESS_ROOT           \
+  do {                             \
+    if (::geteuid() != 0) {        \
+      WARN("skipped: needs root"); \
+      return;                      \
+    }                              \
   } while (false)
 
 inline std::string Slurp(const std::string& path) {
@@ -120,11 +120,20 @@ class Fixture {
     spec.rootfs.lower_dirs = {image};
     spec.args = std::move(args);
     spec.env = {"PATH=/bin"};
-    spec.capabilities = {"CHOWN",  "DAC_OVERRIDE", "FSETID",  "FOWNER",  "MKNOD",           "NET_RAW",    "SETGID",
-                         "SETUID", "SETFCAP",      "SETPCAP", "KILL",    "NET_BIND_SERVICE", "SYS_CHROOT", "AUDIT_WRITE"};
-    spec.masked_paths = {"/proc/acpi",        "/proc/asound",     "/proc/kcore",      "/proc/keys",
-                         "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
-                         "/proc/scsi",        "/sys/firmware",    "/sys/devices/virtual/powercap"};
+    spec.capabilities = {"CHOWN",   "DAC_OVERRIDE",     "FSETID",     "FOWNER",     "MKNOD",
+                         "NET_RAW", "SETGID",           "SETUID",     "SETFCAP",    "SETPCAP",
+                         "KILL",    "NET_BIND_SERVICE", "SYS_CHROOT", "AUDIT_WRITE"};
+    spec.masked_paths = {"/proc/acpi",
+                         "/proc/asound",
+                         "/proc/kcore",
+                         "/proc/keys",
+                         "/proc/latency_stats",
+                         "/proc/timer_list",
+                         "/proc/timer_stats",
+                         "/proc/sched_debug",
+                         "/proc/scsi",
+                         "/sys/firmware",
+                         "/sys/devices/virtual/powercap"};
     spec.read_only_paths = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
     spec.log_path = LogPath(id);
     return spec;
@@ -206,9 +215,10 @@ class Fixture {
     to << from.rdbuf();
     to.close();
     REQUIRE(::chmod((image + "/bin/busybox").c_str(), 0755) == 0);
-    for (const char* name : {"sh", "cat", "echo", "ls", "id", "sleep", "mount", "mknod", "hostname", "pwd", "ps", "kill",
-                             "env", "stat", "touch", "mkdir", "dd", "true", "false", "grep", "head", "readlink", "wc",
-                             "tty", "stty", "seq", "nc", "ln", "rm", "ip", "unshare", "umount", "df", "tr", "test"})
+    for (const char* name :
+         {"sh",   "cat",  "echo",  "ls",    "id", "sleep", "mount",   "mknod",  "hostname", "pwd",      "ps",  "kill",
+          "env",  "stat", "touch", "mkdir", "dd", "true",  "false",   "grep",   "head",     "readlink", "wc",  "tty",
+          "stty", "seq",  "nc",    "ln",    "rm", "ip",    "unshare", "umount", "df",       "tr",       "test"})
       REQUIRE(::symlink("busybox", (image + "/bin/" + name).c_str()) == 0);
     WriteInImage("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nweb:x:1234:2345:web:/home/web:/bin/sh\n");
     WriteInImage("/etc/group", "root:x:0:\nwww:x:2345:\nextra:x:3456:web,root\n");

@@ -1,9 +1,9 @@
 // Attacks from inside a container or by its image, one case each (the ids are those of the public advisories).
 #include "test/sandbox/sandbox_fixture.h"
 
-#include <csignal>
 #include <fcntl.h>
 #include <sys/sysmacros.h>
+#include <csignal>
 
 #include "metrics/status.h"
 #include "sandbox/native/user_lookup.h"
@@ -81,12 +81,12 @@ TEST_CASE("capabilities, no_new_privs and seccomp are those of the spec", "[root
   INFO(refused);
   CHECK(Contains(refused, "mount: permission denied"));
   CHECK(Contains(refused, "unshare: "));
-  std::string privileged = fixture.Output("mount -t tmpfs x /tmp && echo mounted; grep Seccomp: /proc/self/status",
-                                          [](ContainerSpec& spec) {
-                                            spec.privileged = true;
-                                            spec.masked_paths.clear();
-                                            spec.read_only_paths.clear();
-                                          });
+  std::string privileged =
+      fixture.Output("mount -t tmpfs x /tmp && echo mounted; grep Seccomp: /proc/self/status", [](ContainerSpec& spec) {
+        spec.privileged = true;
+        spec.masked_paths.clear();
+        spec.read_only_paths.clear();
+      });
   INFO(privileged);
   CHECK(Contains(privileged, "mounted"));
   CHECK(Contains(privileged, "Seccomp:\t0"));
@@ -180,8 +180,9 @@ TEST_CASE("a subPath never leaves its volume (CVE-2017-1002101, CVE-2021-25741)"
 TEST_CASE("a container can't leave its cgroup view or write the host's", "[root]") {
   SKIP_UNLESS_ROOT;
   Fixture fixture;
-  std::string text = fixture.Output("cat /proc/self/cgroup; ls /sys/fs/cgroup | wc -l; "
-                                    "find /sys/fs/cgroup -name release_agent 2>/dev/null");
+  std::string text = fixture.Output(
+      "cat /proc/self/cgroup; ls /sys/fs/cgroup | wc -l; "
+      "find /sys/fs/cgroup -name release_agent 2>/dev/null");
   INFO(text);
   std::istringstream lines(text);
   std::string line;
@@ -220,8 +221,9 @@ TEST_CASE("the warden's program can't be reached from a command run in the conta
   SandboxSpec pod = fixture.PodSpec("pod-a");
   pod.share_process_namespace = true;
   Sandbox& sandbox = fixture.Create(pod);
-  ContainerSpec spec = fixture.ShellSpec("c1", "cat /proc/1/exe > /tmp/x; ls -l /proc/1/exe; ls /proc/1/fd; echo > "
-                                               "/proc/1/mem; kill -9 1; echo end");
+  ContainerSpec spec = fixture.ShellSpec("c1",
+                                         "cat /proc/1/exe > /tmp/x; ls -l /proc/1/exe; ls /proc/1/fd; echo > "
+                                         "/proc/1/mem; kill -9 1; echo end");
   CHECK(fixture.Run(sandbox, spec).exit_code == 0);
   std::string text = LogText(spec.log_path);
   INFO(text);

@@ -1,9 +1,10 @@
 // Commands in containers, terminals, standard input, attaching, and the log's format.
 #include "test/sandbox/sandbox_fixture.h"
 
-#include <csignal>
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <csignal>
 
 #include "metrics/status.h"
 
@@ -60,12 +61,13 @@ TEST_CASE("a command runs inside: its streams, its exit code, the container's vi
     spec.env = {"PATH=/bin", "FROM=container"};
     spec.working_dir = "/home/web";
   });
-  ExecStreams streams = running.Exec(Shell("echo out; echo err >&2; hostname; id -u; pwd; echo $FROM; "
-                                           "grep -E 'Cap(Inh|Eff)|Seccomp:' /proc/self/status; cat /proc/1/comm; exit 13"));
-  CHECK(streams.pid > 0);
+  ExecStreams streams =
+      running.Exec(Shell("echo out; echo err >&2; hostname; id -u; pwd; echo $FROM; "
+                         "grep -E 'Cap(Inh|Eff)|Seccomp:' /proc/self/status; cat /proc/1/comm; exit 13"));
   CHECK(streams.stdin_fd == -1);
   CHECK(ReadToEnd(streams.stdout_fd) ==
-        "out\npod-a\n1234\n/home/web\ncontainer\nCapInh:\t0000000000000000\nCapEff:\t0000000000000000\nSeccomp:\t2\nsleep\n");
+        "out\npod-a\n1234\n/home/"
+        "web\ncontainer\nCapInh:\t0000000000000000\nCapEff:\t0000000000000000\nSeccomp:\t2\nsleep\n");
   CHECK(ReadToEnd(streams.stderr_fd) == "err\n");
   ExecExit exit = ReadExit(streams.exit_fd);
   CHECK(exit.exit_code == 13);
@@ -119,6 +121,7 @@ TEST_CASE("a command on a terminal has a size that can change", "[root]") {
   ExecStreams streams = running.Exec(spec);
   REQUIRE(streams.master_fd >= 0);
   CHECK(streams.stdout_fd == -1);
+  CHECK(streams.pid > 0);
   winsize size{};
   size.ws_col = 50;
   size.ws_row = 10;
@@ -189,12 +192,37 @@ TEST_CASE("an attached reader that does not read never stops the container", "[r
   CHECK(sandbox.Remove().ok());
 }
 
+TEST_CASE("a thousand readers that come and go cost the warden nothing", "[root]") {
+  SKIP_UNLESS_ROOT;
+  Fixture fixture;
+  Running running(fixture);
+  for (int i = 0; i < 1000; ++i) {
+    auto streams = running.sandbox.Attach("c1", false);
+    REQUIRE(streams.ok());
+    for (int fd : {streams->stdout_fd, streams->stderr_fd, streams->exit_fd}) ::close(fd);
+  }
+  auto all = running.sandbox.Containers();
+  REQUIRE(all.ok());
+  std::string stat = Slurp(absl::StrCat("/proc/", (*all)[0].pid, "/stat"));
+  std::string fds = absl::StrCat(
+      "/proc/", stat.substr(stat.rfind(')') + 4, stat.find(' ', stat.rfind(')') + 4) - stat.rfind(')') - 4), "/fd");
+  std::size_t open = 0;
+  if (DIR* stream = ::opendir(fds.c_str())) {
+    while (::readdir(stream) != nullptr) ++open;
+    ::closedir(stream);
+  }
+  CHECK(open > 3);
+  CHECK(open < 40);
+  CHECK(running.sandbox.Remove().ok());
+}
+
 TEST_CASE("log lines over 16 KiB are written in parts, a last line without newline is whole", "[root]") {
   SKIP_UNLESS_ROOT;
   Fixture fixture;
   Sandbox& sandbox = fixture.Create(fixture.PodSpec("pod-a"));
   ContainerSpec spec = fixture.ShellSpec(
-      "c1", "head -c 40000 /dev/zero | tr '\\0' x; echo; head -c 16384 /dev/zero | tr '\\0' y; echo; echo; echo -n tail");
+      "c1",
+      "head -c 40000 /dev/zero | tr '\\0' x; echo; head -c 16384 /dev/zero | tr '\\0' y; echo; echo; echo -n tail");
   fixture.Run(sandbox, spec);
   std::istringstream lines(Slurp(spec.log_path));
   std::vector<std::pair<std::string, std::size_t>> seen;
