@@ -67,6 +67,10 @@ void CollectProcess(const Child& child, PlanReader plan, ProcessPlan& process);
 
 /// Joins the cgroups; before the file system steps, so that what they allocate is the container's.
 void EnterCgroups(const Child& child, const ProcessPlan& process);
+/// Makes the directory `path` below `base` with all its parents, resolved as RESOLVE_* says; dangling links in it are
+/// followed inside `base` (runc and containerd do: /var/run -> /run in images without /run). An O_PATH descriptor or
+/// -1.
+int MakeDirectories(int base, std::uint64_t resolve, const char* path, unsigned mode);
 /// rootfs.cpp: the file system steps, then pivot_root.
 void BuildRootfs(Child& child, PlanReader plan);
 /// Opens a new pseudo terminal of the devpts at `root`/dev/pts, sends its master to the warden, keeps the slave.

@@ -139,28 +139,18 @@ void TakeStandardStreams(const Child& child) {
   }
 }
 
+/// Makes and enters the working directory. Magic links (/proc/1/root, /proc/self/fd/N) are refused by the kernel: with
+/// the rights of this moment they would lead to other roots (CVE-2024-21626).
 void EnterWorkingDirectory(const Child& child, const char* path) {
-  if (::chdir(path) != 0) {
-    if (errno == ENOENT) Fail(child, errno, "working directory \"%s\"", path);
-    Fail(child, errno, "chdir to cwd (\"%s\") set in config.json failed", path);
-  }
-  // A directory outside the root gives no absolute path (CVE-2024-21626).
+  int root = ::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  int directory = MakeDirectories(root, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS, path, 0755);
+  if (directory < 0 || ::fchdir(directory) != 0) Fail(child, errno, "working directory \"%s\"", path);
+  ::close(directory);
+  ::close(root);
+  // A directory outside the root gives no absolute path.
   char where[4097];
   long length = ::syscall(SYS_getcwd, where, sizeof(where));
   if (length <= 0 || where[0] != '/') Fail(child, EPERM, "working directory \"%s\" is outside the container", path);
-}
-
-/// mkdir -p inside the container's root, which is the root by now.
-void MakeWorkingDirectory(const char* path) {
-  char part[4096];
-  if (std::snprintf(part, sizeof(part), "%s", path) >= static_cast<int>(sizeof(part))) return;
-  for (char* at = part + 1; *at != 0; ++at) {
-    if (*at != '/') continue;
-    *at = 0;
-    ::mkdir(part, 0755);
-    *at = '/';
-  }
-  ::mkdir(part, 0755);
 }
 
 const char* FindEnvironment(const ProcessPlan& process, const char* name) {
@@ -354,7 +344,6 @@ void BecomeProgram(Child& child, PlanReader plan, const ProcessPlan& process) {
   child.step = StepKind::kWorkingDir;
   if (process.argument_count == 0) Fail(child, EINVAL, "no command");
   if (process.has_oom_score) SetOomScore(child, process.oom_score_adj);
-  MakeWorkingDirectory(process.working_dir);
   ::setsid();
   TakeStandardStreams(child);
   if (child.tty) {

@@ -1,8 +1,10 @@
 // Builds a container's file system in its own mount namespace. Every path is resolved inside the new root by the
 // kernel (RESOLVE_IN_ROOT) and every mount goes to a descriptor, so nothing an image holds can point outside.
+#include <linux/magic.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <cstdio>
 #include <cstdlib>
@@ -21,71 +23,6 @@ using sandbox::SetMountAttributes;
 constexpr std::uint64_t kInRoot = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
 constexpr std::uint64_t kBeneath = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
 constexpr std::size_t kPathMax = 4096;
-
-/// Makes the directory `path` below `base` with all its parents; dangling links in it are followed inside `base`
-/// (runc and containerd do: /var/run -> /run in images without /run). Returns an O_PATH descriptor or -1.
-int MakeDirectories(int base, std::uint64_t resolve, const char* path, mode_t mode) {
-  char full[kPathMax];
-  if (std::snprintf(full, sizeof(full), "%s", path) >= static_cast<int>(sizeof(full))) {
-    errno = ENAMETOOLONG;
-    return -1;
-  }
-  std::size_t end = 0;
-  for (int hops = 0; hops < 40;) {
-    while (full[end] == '/') ++end;
-    if (full[end] == 0) break;
-    std::size_t start = end;
-    while (full[end] != 0 && full[end] != '/') ++end;
-    char saved = full[end];
-    full[end] = 0;
-    int found = OpenAt2(base, full, O_PATH, resolve);
-    if (found < 0 && errno == ENOENT) {
-      char name[256];
-      if (end - start >= sizeof(name)) {
-        errno = ENAMETOOLONG;
-        return -1;
-      }
-      std::memcpy(name, full + start, end - start + 1);
-      char separator = full[start];
-      full[start] = 0;
-      int parent = OpenAt2(base, start == 0 ? "." : full, O_PATH | O_DIRECTORY, resolve);
-      full[start] = separator;
-      if (parent < 0) return -1;
-      int made = ::mkdirat(parent, name, mode);
-      if (made != 0 && errno == EEXIST) {
-        char target[kPathMax];
-        ssize_t length = ::readlinkat(parent, name, target, sizeof(target) - 1);
-        ::close(parent);
-        if (length < 0) return -1;
-        target[length] = 0;
-        full[end] = saved;
-        char rest[kPathMax];
-        std::snprintf(rest, sizeof(rest), "%s", full + end);
-        std::size_t prefix = target[0] == '/' ? 0 : start;
-        if (std::snprintf(full + prefix, sizeof(full) - prefix, "%s%s", target, rest) >=
-            static_cast<int>(sizeof(full) - prefix)) {
-          errno = ENAMETOOLONG;
-          return -1;
-        }
-        end = 0;
-        ++hops;
-        continue;
-      }
-      int error = errno;
-      ::close(parent);
-      if (made != 0) {
-        errno = error;
-        return -1;
-      }
-    } else if (found < 0) {
-      return -1;
-    } else {
-      ::close(found);
-    }
-    full[end] = saved;
-  }
-  return OpenAt2(base, full[0] == 0 ? "." : full, O_PATH | O_DIRECTORY, resolve);
-}
 
 /// The mount target `path` in the new root, made when missing.
 int EnsureTarget(const Child& child, const char* path, bool directory) {
@@ -349,6 +286,76 @@ void MakeConsole(Child& child, FieldReader& fields) {
 }
 
 }  // namespace
+
+int MakeDirectories(int base, std::uint64_t resolve, const char* path, unsigned mode) {
+  char full[kPathMax];
+  if (std::snprintf(full, sizeof(full), "%s", path) >= static_cast<int>(sizeof(full))) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  std::size_t end = 0;
+  for (int hops = 0; hops < 40;) {
+    while (full[end] == '/') ++end;
+    if (full[end] == 0) break;
+    std::size_t start = end;
+    while (full[end] != 0 && full[end] != '/') ++end;
+    char saved = full[end];
+    full[end] = 0;
+    int found = OpenAt2(base, full, O_PATH, resolve);
+    if (found < 0 && errno == ENOENT) {
+      char name[256];
+      if (end - start >= sizeof(name)) {
+        errno = ENAMETOOLONG;
+        return -1;
+      }
+      std::memcpy(name, full + start, end - start + 1);
+      char separator = full[start];
+      full[start] = 0;
+      int parent = OpenAt2(base, start == 0 ? "." : full, O_PATH | O_DIRECTORY, resolve);
+      full[start] = separator;
+      if (parent < 0) return -1;
+      // Nothing can be made in procfs, and its links (the one of `parent` itself) are not to be read as texts.
+      struct statfs file_system;
+      if (::fstatfs(parent, &file_system) == 0 && file_system.f_type == PROC_SUPER_MAGIC) {
+        ::close(parent);
+        errno = ENOENT;
+        return -1;
+      }
+      int made = ::mkdirat(parent, name, mode);
+      if (made != 0 && errno == EEXIST) {
+        char target[kPathMax];
+        ssize_t length = ::readlinkat(parent, name, target, sizeof(target) - 1);
+        ::close(parent);
+        if (length < 0) return -1;
+        target[length] = 0;
+        full[end] = saved;
+        char rest[kPathMax];
+        std::snprintf(rest, sizeof(rest), "%s", full + end);
+        std::size_t prefix = target[0] == '/' ? 0 : start;
+        if (std::snprintf(full + prefix, sizeof(full) - prefix, "%s%s", target, rest) >=
+            static_cast<int>(sizeof(full) - prefix)) {
+          errno = ENAMETOOLONG;
+          return -1;
+        }
+        end = 0;
+        ++hops;
+        continue;
+      }
+      int error = errno;
+      ::close(parent);
+      if (made != 0) {
+        errno = error;
+        return -1;
+      }
+    } else if (found < 0) {
+      return -1;
+    } else {
+      ::close(found);
+    }
+    full[end] = saved;
+  }
+  return OpenAt2(base, full[0] == 0 ? "." : full, O_PATH | O_DIRECTORY, resolve);
+}
 
 void BuildRootfs(Child& child, PlanReader plan) {
   StepKind kind;

@@ -107,6 +107,19 @@ TEST_CASE("CVE-2024-21626: a working directory on a leaked descriptor leads nowh
   CHECK(sandbox.Remove().ok());
 }
 
+TEST_CASE("a working directory through another process's root makes and enters nothing", "[root]") {
+  SKIP_UNLESS_ROOT;
+  Fixture fixture;
+  SandboxSpec pod = fixture.PodSpec("pod-a");
+  pod.host_pid = true;
+  Sandbox& sandbox = fixture.Create(pod);
+  ContainerSpec spec = fixture.ShellSpec("c1", "pwd");
+  spec.working_dir = "/proc/1/root" + fixture.root + "/evil";
+  CHECK(ReasonOf(sandbox.Start(spec).status()) == "RunContainerError");
+  CHECK(::access((fixture.root + "/evil").c_str(), F_OK) != 0);
+  CHECK(sandbox.Remove().ok());
+}
+
 TEST_CASE("no descriptor of the warden or the agent reaches a container", "[root]") {
   SKIP_UNLESS_ROOT;
   Fixture fixture;
