@@ -12,8 +12,7 @@ namespace burstlet::cache {
 namespace {
 
 bool IsLowerHex(std::string_view text) {
-  return std::all_of(text.begin(), text.end(),
-                     [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+  return std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
 std::size_t HexLength(std::string_view algorithm) {
@@ -34,8 +33,8 @@ absl::StatusOr<Digest> Digest::Parse(std::string_view text) {
       return digest;
     }
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("invalid digest \"", std::string(text.substr(0, 160)), "\": sha256 or sha512 in lower-case hex is wanted"));
+  return absl::InvalidArgumentError(absl::StrCat("invalid digest \"", std::string(text.substr(0, 160)),
+                                                 "\": sha256 or sha512 in lower-case hex is wanted"));
 }
 
 Hasher::Hasher(std::string_view algorithm) : context_(EVP_MD_CTX_new()), algorithm_(algorithm) {

@@ -2,10 +2,10 @@
 #undef BOOST_ASIO_NO_DEPRECATED
 #include "cache/http_transport.h"
 
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/ssl.hpp>
 #include <cpprest/http_client.h>
 #include <netdb.h>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl.hpp>
 
 #include <condition_variable>
 #include <deque>
@@ -104,7 +104,9 @@ class Sink : public streams::details::streambuf_state_manager<std::uint8_t> {
     exchange_->waiting_size = count;
     return pplx::create_task(*exchange_->waiting_put);
   }
-  pplx::task<std::size_t> _putn(const std::uint8_t* data, std::size_t count, bool) override { return _putn(data, count); }
+  pplx::task<std::size_t> _putn(const std::uint8_t* data, std::size_t count, bool) override {
+    return _putn(data, count);
+  }
   std::uint8_t* _alloc(std::size_t) override { return nullptr; }
   void _commit(std::size_t) override {}
   pplx::task<bool> _sync() override { return pplx::task_from_result(true); }
@@ -189,7 +191,8 @@ class PulledResponse : public HttpResponse {
       if (received != seen) last = Clock::now();
       seen = received;
       if (Clock::now() - last > options_.idle_timeout || TooSlow()) {
-        return AbortWith(&lock, absl::DeadlineExceededError(absl::StrCat(peer_, " stopped sending after ", taken_, " bytes")));
+        return AbortWith(&lock,
+                         absl::DeadlineExceededError(absl::StrCat(peer_, " stopped sending after ", taken_, " bytes")));
       }
       RETURN_IF_ERROR(CheckBounds(&lock));
       exchange_->changed.wait_for(lock, kPoll);
@@ -197,7 +200,8 @@ class PulledResponse : public HttpResponse {
     if (cancelled_ != nullptr && *cancelled_) return AbortWith(&lock, absl::CancelledError("the pull was cancelled"));
     if (!exchange_->blocks.empty()) return Take(&lock);
     if (!exchange_->failure.empty()) {
-      return absl::DataLossError(absl::StrCat("connection to ", peer_, " broke after ", taken_, " bytes: ", exchange_->failure));
+      return absl::DataLossError(
+          absl::StrCat("connection to ", peer_, " broke after ", taken_, " bytes: ", exchange_->failure));
     }
     return std::span<const std::uint8_t>();
   }
@@ -276,7 +280,8 @@ web::http::client::http_client_config MakeConfig(const HttpOptions& options, con
   if (dial.proxy) {
     web::web_proxy proxy((web::uri(dial.proxy_base)));
     if (!dial.proxy->user.empty()) {
-      proxy.set_credentials(web::credentials(web::uri::decode(dial.proxy->user), web::uri::decode(dial.proxy->password)));
+      proxy.set_credentials(
+          web::credentials(web::uri::decode(dial.proxy->user), web::uri::decode(dial.proxy->password)));
     }
     config.set_proxy(proxy);
   }
@@ -290,9 +295,8 @@ web::http::client::http_client_config MakeConfig(const HttpOptions& options, con
   // The socket is made here, before the library connects it, so that it can be watched.
   config.set_nativehandle_options([exchange, dial](web::http::client::native_handle handle) {
     using boost::asio::ip::tcp;
-    tcp::socket* socket = dial.tls_handle
-                              ? &static_cast<boost::asio::ssl::stream<tcp::socket&>*>(handle)->next_layer()
-                              : static_cast<tcp::socket*>(handle);
+    tcp::socket* socket = dial.tls_handle ? &static_cast<boost::asio::ssl::stream<tcp::socket&>*>(handle)->next_layer()
+                                          : static_cast<tcp::socket*>(handle);
     boost::system::error_code error;
     if (!socket->is_open()) socket->open(dial.family == AF_INET6 ? tcp::v6() : tcp::v4(), error);
     if (error) return;
@@ -304,40 +308,40 @@ web::http::client::http_client_config MakeConfig(const HttpOptions& options, con
 
 void Start(const HttpRequest& request, const HttpOptions& options, const Dial& dial, PulledResponse* out) {
   const std::shared_ptr<Exchange> exchange = out->exchange();
-  auto client = std::make_unique<web::http::client::http_client>(web::uri(dial.base), MakeConfig(options, dial, exchange));
+  auto client =
+      std::make_unique<web::http::client::http_client>(web::uri(dial.base), MakeConfig(options, dial, exchange));
   web::http::http_request message(request.method);
   message.set_request_uri(web::uri(request.url.target));
   if (dial.host_header) message.headers().add("Host", request.url.Authority());
   for (const auto& [name, value] : request.headers) message.headers().add(name, value);
   if (!request.body.empty()) message.set_body(request.body, "application/x-www-form-urlencoded");
   message.set_response_stream(streams::ostream(streams::streambuf<std::uint8_t>(std::make_shared<Sink>(exchange))));
-  client->request(message, exchange->cancel.get_token())
-      .then([exchange](pplx::task<web::http::http_response> task) {
-        // Every task is observed: one that isn't ends the process.
+  client->request(message, exchange->cancel.get_token()).then([exchange](pplx::task<web::http::http_response> task) {
+    // Every task is observed: one that isn't ends the process.
+    try {
+      web::http::http_response response = task.get();
+      {
+        const std::lock_guard<std::mutex> lock(exchange->mutex);
+        exchange->status = response.status_code();
+        exchange->headers = response.headers();
+        exchange->has_headers = true;
+        exchange->changed.notify_all();
+      }
+      response.content_ready().then([exchange](pplx::task<web::http::http_response> body) {
         try {
-          web::http::http_response response = task.get();
-          {
-            const std::lock_guard<std::mutex> lock(exchange->mutex);
-            exchange->status = response.status_code();
-            exchange->headers = response.headers();
-            exchange->has_headers = true;
-            exchange->changed.notify_all();
-          }
-          response.content_ready().then([exchange](pplx::task<web::http::http_response> body) {
-            try {
-              body.get();
-              const std::lock_guard<std::mutex> lock(exchange->mutex);
-              exchange->done = true;
-              exchange->changed.notify_all();
-            } catch (const std::exception& e) {
-              exchange->Fail(e.what(), false);
-            }
-          });
+          body.get();
+          const std::lock_guard<std::mutex> lock(exchange->mutex);
+          exchange->done = true;
+          exchange->changed.notify_all();
         } catch (const std::exception& e) {
-          const std::string text = e.what();
-          exchange->Fail(text, text.find("Failed to connect") != std::string::npos);
+          exchange->Fail(e.what(), false);
         }
       });
+    } catch (const std::exception& e) {
+      const std::string text = e.what();
+      exchange->Fail(text, text.find("Failed to connect") != std::string::npos);
+    }
+  });
   out->Keep(std::move(client));
 }
 

@@ -62,9 +62,9 @@ class ImageCatalog {
 
   ImageRecords records_;  // guarded by writing_
   LayerStore& layers_;
-  std::mutex writing_;  // taken before mutex_, held over disk writes
-  std::mutex mutex_;    // memory, for moments
-  absl::flat_hash_map<std::string, Entry> images_;  // by id
+  std::mutex writing_;                                // taken before mutex_, held over disk writes
+  std::mutex mutex_;                                  // memory, for moments
+  absl::flat_hash_map<std::string, Entry> images_;    // by id
   absl::flat_hash_map<std::string, RefRecord> refs_;  // by name
 };
 

@@ -26,9 +26,9 @@ struct ImageRecord {
 };
 
 struct RefRecord {
-  std::string name;    // "docker.io/library/nginx:1" or "docker.io/library/nginx@sha256:..."
-  Digest id;           // of the image's config
-  Digest manifest;     // what the name stood for: manifest or index
+  std::string name;  // "docker.io/library/nginx:1" or "docker.io/library/nginx@sha256:..."
+  Digest id;         // of the image's config
+  Digest manifest;   // what the name stood for: manifest or index
 };
 
 class ImageRecords {

@@ -87,9 +87,9 @@ bool IsTag(std::string_view text) {
 }
 
 absl::Status Invalid(std::string_view text, std::string_view why) {
-  return ReasonError(absl::StatusCode::kInvalidArgument, "InvalidImageName",
-                     absl::StrCat("couldn't parse image name \"", std::string(text.substr(0, 300)),
-                                  "\": ", std::string(why)));
+  return ReasonError(
+      absl::StatusCode::kInvalidArgument, "InvalidImageName",
+      absl::StrCat("couldn't parse image name \"", std::string(text.substr(0, 300)), "\": ", std::string(why)));
 }
 
 /// The first component is a host when it looks like one; otherwise it belongs to Docker Hub's path.
@@ -146,8 +146,8 @@ absl::StatusOr<ImageRef> ParseImageRef(std::string_view text) {
   if (!IsDomain(ref.domain)) return Invalid(text, "invalid reference format: bad registry host");
   if (!IsRemoteName(ref.path)) {
     const bool upper = std::any_of(ref.path.begin(), ref.path.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
-    return Invalid(text, upper ? "invalid reference format: repository name must be lowercase"
-                               : "invalid reference format");
+    return Invalid(text,
+                   upper ? "invalid reference format: repository name must be lowercase" : "invalid reference format");
   }
   if (ref.path.size() > kMaxNameLength) {
     return Invalid(text, "repository name must not be more than 255 characters");

@@ -42,7 +42,8 @@ class LocalImageStore : public ImageStore {
 
 absl::StatusOr<Fd> LockRoot(const std::string& root) {
   for (std::size_t at = root.find('/', 1); at != std::string::npos; at = root.find('/', at + 1)) {
-    if (mkdir(root.substr(0, at).c_str(), 0700) != 0 && errno != EEXIST) return ErrnoError(errno, absl::StrCat("make ", root.substr(0, at)));
+    if (mkdir(root.substr(0, at).c_str(), 0700) != 0 && errno != EEXIST)
+      return ErrnoError(errno, absl::StrCat("make ", root.substr(0, at)));
   }
   if (mkdir(root.c_str(), 0700) != 0 && errno != EEXIST) return ErrnoError(errno, absl::StrCat("make ", root));
   // Setuid programs of images are in here: no other user may pass.

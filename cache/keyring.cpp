@@ -107,8 +107,8 @@ absl::StatusOr<Credentials> ParseEntry(const std::string& registry, const Json& 
   absl::StatusOr<std::string> decoded = Base64Decode(auth);
   const std::size_t colon = decoded.ok() ? decoded->find(':') : std::string::npos;
   if (colon == std::string::npos) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("unable to parse auth field of the entry for \"", registry, "\": must be formatted as base64(username:password)"));
+    return absl::InvalidArgumentError(absl::StrCat("unable to parse auth field of the entry for \"", registry,
+                                                   "\": must be formatted as base64(username:password)"));
   }
   out.username = decoded->substr(0, colon);
   out.password = decoded->substr(colon + 1);

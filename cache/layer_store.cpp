@@ -56,7 +56,8 @@ std::shared_ptr<const Layer> LayerStore::Adopt(const Digest& diff_id, std::uint6
   if (it != present_.end()) return it->second->diff_id == diff_id ? it->second : nullptr;
   struct stat st = {};
   if (fstatat(layers_.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(st.st_mode)) return nullptr;
-  auto layer = std::make_shared<const Layer>(Layer{diff_id, absl::StrCat(root_, "/", kLayersDir, "/", name), size_bytes});
+  auto layer =
+      std::make_shared<const Layer>(Layer{diff_id, absl::StrCat(root_, "/", kLayersDir, "/", name), size_bytes});
   present_[name] = layer;
   return layer;
 }

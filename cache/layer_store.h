@@ -38,7 +38,8 @@ class LayerStore {
   std::shared_ptr<const Layer> Find(const Digest& diff_id);
   /// Unpacks an uncompressed layer and keeps it when `verify` (asked after the last byte) agrees and the content hashes
   /// to `diff_id`.
-  absl::StatusOr<std::shared_ptr<const Layer>> Import(ByteSource& tar, const Digest& diff_id, const UnpackLimits& limits,
+  absl::StatusOr<std::shared_ptr<const Layer>> Import(ByteSource& tar, const Digest& diff_id,
+                                                      const UnpackLimits& limits,
                                                       const std::function<absl::Status()>& verify,
                                                       const std::atomic<bool>* cancelled);
   /// Removes the layers that nobody holds.

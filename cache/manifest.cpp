@@ -41,7 +41,8 @@ absl::StatusOr<Descriptor> ParseDescriptor(const Json& json, std::string_view wh
 absl::Status CheckLayerType(const Descriptor& layer) {
   const std::string& type = layer.media_type;
   if (Contains(type, "foreign") || Contains(type, "nondistributable")) {
-    return absl::UnimplementedError(absl::StrCat("foreign layer ", layer.digest.text(), " (", type, ") is not supported"));
+    return absl::UnimplementedError(
+        absl::StrCat("foreign layer ", layer.digest.text(), " (", type, ") is not supported"));
   }
   if (Contains(type, "encrypted")) {
     return absl::UnimplementedError(absl::StrCat("encrypted layer ", layer.digest.text(), " is not supported"));
@@ -49,8 +50,8 @@ absl::Status CheckLayerType(const Descriptor& layer) {
   const bool known = StartsWith(type, "application/vnd.oci.image.layer.v1.tar") ||
                      StartsWith(type, "application/vnd.docker.image.rootfs.diff.tar");
   if (known || type.empty()) return absl::OkStatus();
-  return absl::UnimplementedError(absl::StrCat("layer ", layer.digest.text(), " has the unsupported media type \"",
-                                               type.substr(0, 100), "\""));
+  return absl::UnimplementedError(
+      absl::StrCat("layer ", layer.digest.text(), " has the unsupported media type \"", type.substr(0, 100), "\""));
 }
 
 absl::StatusOr<Manifest> ParseImageManifest(const Json& json) {
@@ -92,8 +93,8 @@ absl::StatusOr<IndexChoice> ParseIndex(const Json& json) {
     if (fallback == nullptr) fallback = &item;
   }
   if (fallback == nullptr) {
-    return absl::NotFoundError(absl::StrCat("no match for platform in manifest: linux/amd64 is not among: ",
-                                            seen.empty() ? "nothing" : seen));
+    return absl::NotFoundError(
+        absl::StrCat("no match for platform in manifest: linux/amd64 is not among: ", seen.empty() ? "nothing" : seen));
   }
   ASSIGN_OR_RETURN(Descriptor choice, ParseDescriptor(*fallback, "manifest"));
   return IndexChoice{std::move(choice)};
@@ -113,7 +114,8 @@ std::string ManifestAcceptHeader() {
                       std::string(kDockerManifest));
 }
 
-absl::StatusOr<std::variant<Manifest, IndexChoice>> ParseManifest(std::string_view body, std::string_view content_type) {
+absl::StatusOr<std::variant<Manifest, IndexChoice>> ParseManifest(std::string_view body,
+                                                                  std::string_view content_type) {
   ASSIGN_OR_RETURN(const Json json, ParseJson(body, kMaxManifestBytes));
   if (!json.IsObject()) return absl::InvalidArgumentError("manifest is no JSON object");
   const std::string& own_type = json["mediaType"].Text();
@@ -144,8 +146,8 @@ absl::StatusOr<ParsedConfig> ParseConfig(std::string_view body, std::size_t laye
   const std::string& os = json["os"].Text();
   const std::string& architecture = json["architecture"].Text();
   if ((!os.empty() && os != kOs) || (!architecture.empty() && architecture != kArchitecture)) {
-    return absl::InvalidArgumentError(absl::StrCat("image is for ", os.substr(0, 40), "/", architecture.substr(0, 40),
-                                                   ", this node is linux/amd64"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("image is for ", os.substr(0, 40), "/", architecture.substr(0, 40), ", this node is linux/amd64"));
   }
   ParsedConfig out;
   const Json& rootfs = json["rootfs"];

@@ -22,7 +22,8 @@ class ExactSource : public ByteSource {
 
   absl::StatusOr<std::span<const std::uint8_t>> Next() override {
     ASSIGN_OR_RETURN(const auto block, from_.Next());
-    if (block.size() > left_) return absl::DataLossError(absl::StrCat("blob is longer than the ", size_, " bytes that the manifest says"));
+    if (block.size() > left_)
+      return absl::DataLossError(absl::StrCat("blob is longer than the ", size_, " bytes that the manifest says"));
     if (block.empty() && left_ > 0) {
       return absl::DataLossError(absl::StrCat("blob ends after ", size_ - left_, " of ", size_, " bytes"));
     }
@@ -39,7 +40,8 @@ class ExactSource : public ByteSource {
 absl::Status CheckDigest(const std::string& body, const Digest& wanted, const char* what) {
   const Digest found = DigestOf(body, wanted);
   if (found == wanted) return absl::OkStatus();
-  return absl::DataLossError(absl::StrCat(what, " has the digest ", found.text(), ", not ", wanted.text(), " as asked for"));
+  return absl::DataLossError(
+      absl::StrCat(what, " has the digest ", found.text(), ", not ", wanted.text(), " as asked for"));
 }
 
 /// Errors after which other credentials may do better.
@@ -144,7 +146,8 @@ std::shared_ptr<Puller::Flight> Puller::Join(const ImageRef& ref, const PullRequ
   queue_.push_back(flight);
   if (running_ < kMaxFlights && !stopping_) {
     for (const std::thread::id id : std::exchange(ended_, {})) {
-      const auto thread = std::find_if(threads_.begin(), threads_.end(), [&](const std::thread& t) { return t.get_id() == id; });
+      const auto thread =
+          std::find_if(threads_.begin(), threads_.end(), [&](const std::thread& t) { return t.get_id() == id; });
       thread->join();
       threads_.erase(thread);
     }
@@ -315,8 +318,8 @@ absl::StatusOr<std::shared_ptr<const Layer>> Puller::Download(Attempt& attempt, 
   }
   ASSIGN_OR_RETURN(auto response, attempt.repository->Blob(descriptor.digest));
   if (response->content_length() >= 0 && static_cast<std::uint64_t>(response->content_length()) != descriptor.size) {
-    return absl::DataLossError(absl::StrCat("registry sends ", response->content_length(), " bytes, the manifest says ",
-                                            descriptor.size));
+    return absl::DataLossError(
+        absl::StrCat("registry sends ", response->content_length(), " bytes, the manifest says ", descriptor.size));
   }
   ExactSource exact(*response, descriptor.size);
   HashingSource hashed(exact, descriptor.digest.algorithm());

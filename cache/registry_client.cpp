@@ -109,7 +109,8 @@ absl::StatusOr<std::unique_ptr<HttpResponse>> RegistryClient::Repository::Get(co
     if (challenges.empty()) return response;
     // A second 401 means that the token, maybe a cached one, is not good (any more); the same basic login won't help.
     if (attempt > 0 && authorization.compare(0, 6, "Basic ") == 0) return response;
-    absl::StatusOr<std::string> fresh = client_.tokens_.Authorize(challenges, endpoint, ref_.path, credentials_, attempt > 0, cancelled_);
+    absl::StatusOr<std::string> fresh =
+        client_.tokens_.Authorize(challenges, endpoint, ref_.path, credentials_, attempt > 0, cancelled_);
     if (!fresh.ok()) {
       return Annotate(fresh.status(), absl::StrCat("pull access denied, repository does not exist or may require "
                                                    "authorization: authorization failed"));
@@ -140,7 +141,8 @@ absl::StatusOr<FetchedManifest> RegistryClient::Repository::Manifest(const std::
 
 absl::StatusOr<std::unique_ptr<HttpResponse>> RegistryClient::Repository::Blob(const Digest& digest) {
   ASSIGN_OR_RETURN(auto response, Get("/blobs/" + digest.text(), "*/*"));
-  if (response->status() != 200) return ResponseError(*response, absl::StrCat("blob ", digest.text(), " of ", ref_.Name()));
+  if (response->status() != 200)
+    return ResponseError(*response, absl::StrCat("blob ", digest.text(), " of ", ref_.Name()));
   return response;
 }
 

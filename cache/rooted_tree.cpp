@@ -158,7 +158,8 @@ absl::Status MarkOpaque(int dir) {
 
 bool IsWhiteoutAt(int dir, const std::string& name) {
   struct stat st = {};
-  return fstatat(dir, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0);
+  return fstatat(dir, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISCHR(st.st_mode) &&
+         st.st_rdev == makedev(0, 0);
 }
 
 absl::Status RemoveTreeAt(int dir, const std::string& name) {

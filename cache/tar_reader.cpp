@@ -153,7 +153,8 @@ absl::StatusOr<std::optional<TarEntry>> TarReader::Next() {
   const std::int64_t uid = archive_entry_uid(entry);
   const std::int64_t gid = archive_entry_gid(entry);
   if (uid < 0 || gid < 0 || uid > kMaxId || gid > kMaxId) {
-    return absl::InvalidArgumentError(absl::StrCat("tar: owner ", uid, ":", gid, " of \"", out.path, "\" out of range"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("tar: owner ", uid, ":", gid, " of \"", out.path, "\" out of range"));
   }
   out.uid = static_cast<std::uint32_t>(uid);
   out.gid = static_cast<std::uint32_t>(gid);

@@ -39,7 +39,8 @@ std::string ErrorText(const std::string& body) {
   std::string out;
   for (const Json& error : (*json)["errors"].array) {
     if (out.size() > 400) break;
-    const std::string text = absl::StrCat(error["code"].Text(), error["code"].Text().empty() ? "" : ": ", error["message"].Text());
+    const std::string text =
+        absl::StrCat(error["code"].Text(), error["code"].Text().empty() ? "" : ": ", error["message"].Text());
     absl::StrAppend(&out, out.empty() ? "" : "; ", text);
   }
   for (const char* key : {"details", "error_description", "message", "error"}) {
@@ -93,13 +94,14 @@ absl::StatusOr<std::unique_ptr<HttpResponse>> SendFollowing(HttpTransport& trans
     ASSIGN_OR_RETURN(std::unique_ptr<HttpResponse> response, transport.Send(request, cancelled));
     if (!IsRedirect(response->status())) return response;
     if (hops >= kMaxRedirects) {
-      return absl::FailedPreconditionError(absl::StrCat(origin.Authority(), ": stopped after ", kMaxRedirects, " redirects"));
+      return absl::FailedPreconditionError(
+          absl::StrCat(origin.Authority(), ": stopped after ", kMaxRedirects, " redirects"));
     }
     absl::StatusOr<Url> next = ResolveUrl(request.url, response->Header("Location"));
     if (!next.ok()) return Annotate(next.status(), absl::StrCat("redirect from ", request.url.Authority()));
     if (!next->tls() && (request.url.tls() || !AllowsPlainHttp(config, *next))) {
-      return absl::PermissionDeniedError(absl::StrCat("redirect from ", request.url.Authority(), " to plain HTTP at ",
-                                                      next->Authority(), " refused"));
+      return absl::PermissionDeniedError(
+          absl::StrCat("redirect from ", request.url.Authority(), " to plain HTTP at ", next->Authority(), " refused"));
     }
     if (IsLoopbackHost(next->host) && !IsLoopbackHost(request.url.host)) {
       return absl::PermissionDeniedError(
@@ -129,16 +131,18 @@ absl::Status ResponseError(HttpResponse& response, const std::string& what) {
     body.append(reinterpret_cast<const char*>(block->data()), std::min(block->size(), kMaxErrorBody - body.size()));
   }
   const std::string text = ErrorText(body);
-  return absl::Status(CodeOf(response.status()), absl::StrCat(what, ": unexpected status ", response.status(),
-                                                              text.empty() ? "" : ": ", text));
+  return absl::Status(CodeOf(response.status()),
+                      absl::StrCat(what, ": unexpected status ", response.status(), text.empty() ? "" : ": ", text));
 }
 
 absl::Status TokenSource::CheckRealm(const Url& realm, const Url& registry) const {
   if (IsLoopbackHost(realm.host) && !IsLoopbackHost(registry.host)) {
-    return absl::PermissionDeniedError(absl::StrCat("the registry names a login realm on this host's loopback: ", realm.Authority()));
+    return absl::PermissionDeniedError(
+        absl::StrCat("the registry names a login realm on this host's loopback: ", realm.Authority()));
   }
   if (!realm.tls() && (registry.tls() || !AllowsPlainHttp(config_, realm))) {
-    return absl::PermissionDeniedError(absl::StrCat("the registry names a login realm without TLS: ", realm.Authority()));
+    return absl::PermissionDeniedError(
+        absl::StrCat("the registry names a login realm without TLS: ", realm.Authority()));
   }
   return absl::OkStatus();
 }
@@ -160,10 +164,12 @@ absl::StatusOr<std::string> TokenSource::Authorize(const std::vector<AuthChallen
     if (!realm.ok()) return Annotate(realm.status(), "login realm");
     RETURN_IF_ERROR(CheckRealm(*realm, registry));
     const std::string service = parameter("service");
-    const std::string scope = parameter("scope").empty() ? absl::StrCat("repository:", repository, ":pull") : parameter("scope");
-    const std::string key = DigestOf(absl::StrCat(registry.Authority(), "\n", realm->Text(), "\n", service, "\n", scope, "\n",
-                                                  credentials.username, "\n", credentials.password, "\n",
-                                                  credentials.identity_token)).text();
+    const std::string scope =
+        parameter("scope").empty() ? absl::StrCat("repository:", repository, ":pull") : parameter("scope");
+    const std::string key =
+        DigestOf(absl::StrCat(registry.Authority(), "\n", realm->Text(), "\n", service, "\n", scope, "\n",
+                              credentials.username, "\n", credentials.password, "\n", credentials.identity_token))
+            .text();
     if (!fresh) {
       const std::lock_guard<std::mutex> lock(mutex_);
       const auto it = tokens_.find(key);

@@ -50,7 +50,9 @@ class GuardedSource : public ByteSource {
   const std::atomic<bool>* cancelled_;
 };
 
-bool StartsWith(const std::string& text, std::string_view prefix) { return text.compare(0, prefix.size(), prefix) == 0; }
+bool StartsWith(const std::string& text, std::string_view prefix) {
+  return text.compare(0, prefix.size(), prefix) == 0;
+}
 
 timespec TimeOf(const TarEntry& entry) {
   timespec time = {};
@@ -185,8 +187,8 @@ class LayerWriter {
   static absl::Status WriteAt(int fd, const TarBlock& block) {
     std::size_t done = 0;
     while (done < block.data.size()) {
-      const ssize_t wrote = pwrite(fd, block.data.data() + done, block.data.size() - done,
-                                   static_cast<off_t>(block.offset + done));
+      const ssize_t wrote =
+          pwrite(fd, block.data.data() + done, block.data.size() - done, static_cast<off_t>(block.offset + done));
       if (wrote < 0 && errno == EINTR) continue;
       if (wrote <= 0) return Errno("write file");
       done += static_cast<std::size_t>(wrote);

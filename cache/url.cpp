@@ -16,7 +16,9 @@ absl::Status Bad(std::string_view text, const char* why) {
   return absl::InvalidArgumentError(absl::StrCat("invalid URL \"", std::string(text.substr(0, 200)), "\": ", why));
 }
 
-bool IsHostChar(char c) { return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '.' || c == '_'; }
+bool IsHostChar(char c) {
+  return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '.' || c == '_';
+}
 
 }  // namespace
 
@@ -57,7 +59,8 @@ absl::StatusOr<Url> ParseUrl(std::string_view text) {
     if (close == std::string_view::npos) return Bad(text, "bad host");
     in6_addr address;
     url.host = std::string(authority.substr(0, close + 1));
-    if (inet_pton(AF_INET6, std::string(authority.substr(1, close - 1)).c_str(), &address) != 1) return Bad(text, "bad host");
+    if (inet_pton(AF_INET6, std::string(authority.substr(1, close - 1)).c_str(), &address) != 1)
+      return Bad(text, "bad host");
     if (close + 1 < authority.size()) {
       if (authority[close + 1] != ':') return Bad(text, "bad host");
       port = authority.substr(close + 2);
@@ -89,8 +92,8 @@ absl::StatusOr<Url> ResolveUrl(const Url& base, std::string_view location) {
     target = std::string(location);
   } else {
     const std::string path = base.target.substr(0, base.target.find('?'));
-    target = location[0] == '?' ? path + std::string(location)
-                                : path.substr(0, path.rfind('/') + 1) + std::string(location);
+    target =
+        location[0] == '?' ? path + std::string(location) : path.substr(0, path.rfind('/') + 1) + std::string(location);
   }
   return ParseUrl(base.scheme + "://" + base.Authority() + target);
 }

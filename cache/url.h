@@ -22,9 +22,7 @@ struct Url {
   /// "host" or "host:port", as in a Host header.
   std::string Authority() const;
   std::string Text() const { return scheme + "://" + Authority() + target; }
-  bool SameOrigin(const Url& other) const {
-    return scheme == other.scheme && host == other.host && port == other.port;
-  }
+  bool SameOrigin(const Url& other) const { return scheme == other.scheme && host == other.host && port == other.port; }
   /// The host without IPv6 brackets.
   std::string BareHost() const;
 };

@@ -26,17 +26,20 @@ struct BearerRegistry {
     if (authorization != request.headers.end() && authorization->second == "Bearer " + accepted) return false;
     if (request.target == "/v2/") return false;
     c.SendResponse(401, R"({"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]})",
-                   "WWW-Authenticate: Bearer realm=\"" + Realm() + "\",service=\"registry.test\",scope=\"repository:team/app:pull\"\r\n");
+                   "WWW-Authenticate: Bearer realm=\"" + Realm() +
+                       "\",service=\"registry.test\",scope=\"repository:team/app:pull\"\r\n");
     return true;
   }
   std::string Realm() { return realm.empty() ? "http://" + registry.host() + "/token" : realm; }
 
   void Token(const ServerRequest& request, Connection& c) {
-    const bool refresh = request.method == "POST" && request.body.find("grant_type=refresh_token") != std::string::npos &&
+    const bool refresh = request.method == "POST" &&
+                         request.body.find("grant_type=refresh_token") != std::string::npos &&
                          request.body.find("refresh_token=id%2Ftoken") != std::string::npos;
     const auto authorization = request.headers.find("authorization");
-    const bool password = authorization != request.headers.end() && authorization->second == "Basic " + Base64Encode("alice:secret") &&
-                          request.target == "/token?service=registry.test&scope=repository%3Ateam%2Fapp%3Apull&account=alice";
+    const bool password =
+        authorization != request.headers.end() && authorization->second == "Basic " + Base64Encode("alice:secret") &&
+        request.target == "/token?service=registry.test&scope=repository%3Ateam%2Fapp%3Apull&account=alice";
     if (!refresh && !password) {
       c.SendResponse(401, R"({"details":"incorrect username or password"})");
       return;
@@ -106,12 +109,14 @@ TEST_CASE("a token with a line break never becomes a header", "[auth]") {
   bearer.handed_out = "good-token\\r\\nX-Injected: yes";
   const auto result = PullWith(bearer, {Credentials{"alice", "secret", "", ""}});
   REQUIRE_FALSE(result.ok());
-  for (const ServerRequest& request : bearer.registry.server().requests()) CHECK(request.headers.count("x-injected") == 0);
+  for (const ServerRequest& request : bearer.registry.server().requests())
+    CHECK(request.headers.count("x-injected") == 0);
 }
 
 TEST_CASE("a realm without TLS on another host gets no password", "[auth]") {
   BearerRegistry bearer;
-  for (const std::string realm : {"http://attacker.example/token", "http://169.254.169.254/token", "gopher://x/", "", "http://[::1"}) {
+  for (const std::string realm :
+       {"http://attacker.example/token", "http://169.254.169.254/token", "gopher://x/", "", "http://[::1"}) {
     bearer.realm = realm.empty() ? "/token" : realm;
     INFO(bearer.realm);
     const auto result = PullWith(bearer, {Credentials{"alice", "secret", "", ""}});

@@ -43,7 +43,8 @@ std::string Run(const std::vector<std::string>& arguments) {
   close(pipe_fds[1]);
   std::string out;
   char buffer[4096];
-  for (ssize_t got; (got = read(pipe_fds[0], buffer, sizeof(buffer))) > 0;) out.append(buffer, static_cast<std::size_t>(got));
+  for (ssize_t got; (got = read(pipe_fds[0], buffer, sizeof(buffer))) > 0;)
+    out.append(buffer, static_cast<std::size_t>(got));
   close(pipe_fds[0]);
   waitpid(pid, nullptr, 0);
   return out;
@@ -60,8 +61,10 @@ bool HaveDockerRegistry() { return access(kProgram, X_OK) == 0; }
 
 DockerRegistry::DockerRegistry(const Options& options) : port_(FreePort()) {
   const std::string storage = options.storage.empty() ? dir_ / "storage" : options.storage;
-  std::string config = "version: 0.1\nlog:\n  level: info\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    rootdirectory: " + storage +
-                       "\nhttp:\n  addr: 127.0.0.1:" + std::to_string(port_) + "\n";
+  std::string config =
+      "version: 0.1\nlog:\n  level: info\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    "
+      "rootdirectory: " +
+      storage + "\nhttp:\n  addr: 127.0.0.1:" + std::to_string(port_) + "\n";
   if (options.tls) {
     Run({"openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", dir_ / "key.pem", "-out",
          dir_ / "cert.pem", "-days", "2", "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"});

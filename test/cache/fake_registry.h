@@ -17,15 +17,18 @@ class FakeRegistry {
   using Hook = std::function<bool(const ServerRequest&, Connection&)>;
 
   explicit FakeRegistry(Hook hook = nullptr)
-      : hook_(std::move(hook)), server_([this](const ServerRequest& request, Connection& connection) { Serve(request, connection); }) {}
+      : hook_(std::move(hook)),
+        server_([this](const ServerRequest& request, Connection& connection) { Serve(request, connection); }) {}
 
   void Add(const std::string& repository, const std::string& tag, const TestImage& image) {
     const std::lock_guard<std::mutex> lock(mutex_);
     for (const TestLayer& layer : image.layers) blobs_[DigestOf(layer.blob).text()] = layer.blob;
     blobs_[image.ConfigDigest()] = image.config;
-    for (const std::string& name : {tag, image.ManifestDigest()}) manifests_[repository + "/manifests/" + name] = {image.manifest_type, image.manifest};
+    for (const std::string& name : {tag, image.ManifestDigest()})
+      manifests_[repository + "/manifests/" + name] = {image.manifest_type, image.manifest};
   }
-  void AddManifest(const std::string& repository, const std::string& name, const std::string& type, const std::string& body) {
+  void AddManifest(const std::string& repository, const std::string& name, const std::string& type,
+                   const std::string& body) {
     const std::lock_guard<std::mutex> lock(mutex_);
     manifests_[repository + "/manifests/" + name] = {type, body};
   }

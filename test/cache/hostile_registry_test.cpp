@@ -48,7 +48,8 @@ struct Rig {
 };
 
 TestImage TwoLayers() {
-  return MakeImage({GzipLayer(TarBuilder().File("a", "first").Finish()), GzipLayer(TarBuilder().File("b", std::string(200'000, 'b')).Finish())});
+  return MakeImage({GzipLayer(TarBuilder().File("a", "first").Finish()),
+                    GzipLayer(TarBuilder().File("b", std::string(200'000, 'b')).Finish())});
 }
 
 bool Says(const absl::Status& status, const std::string& text) {
@@ -79,7 +80,8 @@ absl::Status BadSecondLayer(const std::function<void(Connection&, const std::str
 TEST_CASE("a blob that breaks off, hangs, lies about its length or content leaves nothing", "[hostile]") {
   SECTION("cut connection") {
     const auto status = BadSecondLayer([](Connection& c, const std::string& blob) {
-      c.Send("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(blob.size()) + "\r\n\r\n" + blob.substr(0, blob.size() / 2));
+      c.Send("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(blob.size()) + "\r\n\r\n" +
+             blob.substr(0, blob.size() / 2));
     });
     CHECK(Says(status, "broke after"));
   }
@@ -91,7 +93,8 @@ TEST_CASE("a blob that breaks off, hangs, lies about its length or content leave
     CHECK(Says(status, "stopped sending"));
   }
   SECTION("longer by its header") {
-    const auto status = BadSecondLayer([](Connection& c, const std::string& blob) { c.SendResponse(200, blob + "more"); });
+    const auto status =
+        BadSecondLayer([](Connection& c, const std::string& blob) { c.SendResponse(200, blob + "more"); });
     CHECK(Says(status, "the manifest says"));
   }
   SECTION("endless without a length") {
@@ -141,7 +144,8 @@ TEST_CASE("a blob that breaks off, hangs, lies about its length or content leave
     CHECK(Says(status, "oversized"));
   }
   SECTION("no HTTP at all") {
-    const auto status = BadSecondLayer([](Connection& c, const std::string&) { c.Send("SSH-2.0-OpenSSH_9.2\r\n\r\n"); });
+    const auto status =
+        BadSecondLayer([](Connection& c, const std::string&) { c.Send("SSH-2.0-OpenSSH_9.2\r\n\r\n"); });
     CHECK_FALSE(status.ok());
   }
   SECTION("closed without a word") {
@@ -223,7 +227,8 @@ TEST_CASE("content that is not what config and manifest promise leaves nothing",
     CHECK(Says(rig.Fails(registry.host() + "/app:v1"), "larger than"));
   }
   SECTION("docker schema 1") {
-    registry.AddManifest("app", "v1", "application/vnd.docker.distribution.manifest.v1+prettyjws", R"({"schemaVersion":1,"fsLayers":[]})");
+    registry.AddManifest("app", "v1", "application/vnd.docker.distribution.manifest.v1+prettyjws",
+                         R"({"schemaVersion":1,"fsLayers":[]})");
     CHECK(Says(rig.Fails(registry.host() + "/app:v1"), "schema 1"));
   }
   SECTION("an archive that climbs") {
@@ -303,7 +308,8 @@ TEST_CASE("redirects are followed a few times, and never with credentials to ano
     });
     registry.Add("app", "v1", image);
     Rig rig;
-    const auto result = rig.puller->Pull({registry.host() + "/app:v1", {Credentials{"alice", "secret", "", ""}}, nullptr});
+    const auto result =
+        rig.puller->Pull({registry.host() + "/app:v1", {Credentials{"alice", "secret", "", ""}}, nullptr});
     INFO(result.status().ToString());
     REQUIRE(result.ok());
     const auto requests = elsewhere.server().requests();
@@ -322,7 +328,8 @@ TEST_CASE("redirects are followed a few times, and never with credentials to ano
     CHECK(registry.server().Count("/v2/app/blobs/") == 6);
   }
   SECTION("to strange places") {
-    for (const std::string location : {"", "file:///etc/passwd", "http://[", "http://169.254.169.254/latest/meta-data"}) {
+    for (const std::string location :
+         {"", "file:///etc/passwd", "http://[", "http://169.254.169.254/latest/meta-data"}) {
       INFO(location);
       FakeRegistry registry([&](const ServerRequest& request, Connection& c) {
         if (request.target.find("/blobs/") == std::string::npos) return false;

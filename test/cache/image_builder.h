@@ -71,14 +71,14 @@ inline TestImage MakeImage(std::vector<TestLayer> layers, bool oci = false, cons
   config.object["rootfs"] = rootfs;
   image.config = config.Dump();
 
-  image.manifest_type = oci ? "application/vnd.oci.image.manifest.v1+json"
-                            : "application/vnd.docker.distribution.manifest.v2+json";
+  image.manifest_type =
+      oci ? "application/vnd.oci.image.manifest.v1+json" : "application/vnd.docker.distribution.manifest.v2+json";
   Json manifest = Json::Object();
   manifest.object["schemaVersion"] = std::int64_t{2};
   manifest.object["mediaType"] = image.manifest_type;
-  manifest.object["config"] = DescriptorJson(oci ? "application/vnd.oci.image.config.v1+json"
-                                                 : "application/vnd.docker.container.image.v1+json",
-                                             image.config);
+  manifest.object["config"] = DescriptorJson(
+      oci ? "application/vnd.oci.image.config.v1+json" : "application/vnd.docker.container.image.v1+json",
+      image.config);
   Json list = Json::Array();
   for (const TestLayer& layer : layers) list.array.push_back(DescriptorJson(layer.media_type, layer.blob));
   manifest.object["layers"] = list;
@@ -91,8 +91,8 @@ inline TestImage MakeImage(std::vector<TestLayer> layers, bool oci = false, cons
 inline std::string MakeIndex(const TestImage& image, bool oci) {
   Json json = Json::Object();
   json.object["schemaVersion"] = std::int64_t{2};
-  json.object["mediaType"] = oci ? "application/vnd.oci.image.index.v1+json"
-                                 : "application/vnd.docker.distribution.manifest.list.v2+json";
+  json.object["mediaType"] =
+      oci ? "application/vnd.oci.image.index.v1+json" : "application/vnd.docker.distribution.manifest.list.v2+json";
   Json list = Json::Array();
   for (const char* arch : {"arm64", "amd64"}) {
     const bool decoy = std::string(arch) == "arm64";

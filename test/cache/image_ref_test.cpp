@@ -42,11 +42,43 @@ TEST_CASE("references are normalised as Docker does", "[image_ref]") {
 }
 
 TEST_CASE("bad references have the reason InvalidImageName", "[image_ref]") {
-  for (const std::string& text : std::vector<std::string>{
-           "", ":tag", "@" + kDigest, "Nginx", "a/B", "a//b", "/a", "a/", "a:", "a:b:c", "a@", "a@sha256:123", "a@md5:" + kHex,
-           "a@SHA256:" + kHex, "a@sha256:" + std::string(64, 'A'), "a b", "a..b", "a___b", "-a", "a-", "a/.b", "host:port/a",
-           "host:123456/a", "-host.example/a", "host..example/a", "[::1/a", "[g]/a", "a:" + std::string(129, 't'), kHex,
-           std::string(256, 'a'), "a\n", std::string("a\0b", 3), "a?x=y", "../a", "a:-x", "\xff", std::string(5000, 'a')}) {
+  for (const std::string& text : std::vector<std::string>{"",
+                                                          ":tag",
+                                                          "@" + kDigest,
+                                                          "Nginx",
+                                                          "a/B",
+                                                          "a//b",
+                                                          "/a",
+                                                          "a/",
+                                                          "a:",
+                                                          "a:b:c",
+                                                          "a@",
+                                                          "a@sha256:123",
+                                                          "a@md5:" + kHex,
+                                                          "a@SHA256:" + kHex,
+                                                          "a@sha256:" + std::string(64, 'A'),
+                                                          "a b",
+                                                          "a..b",
+                                                          "a___b",
+                                                          "-a",
+                                                          "a-",
+                                                          "a/.b",
+                                                          "host:port/a",
+                                                          "host:123456/a",
+                                                          "-host.example/a",
+                                                          "host..example/a",
+                                                          "[::1/a",
+                                                          "[g]/a",
+                                                          "a:" + std::string(129, 't'),
+                                                          kHex,
+                                                          std::string(256, 'a'),
+                                                          "a\n",
+                                                          std::string("a\0b", 3),
+                                                          "a?x=y",
+                                                          "../a",
+                                                          "a:-x",
+                                                          "\xff",
+                                                          std::string(5000, 'a')}) {
     INFO(text);
     const auto got = NormalizeReference(text);
     REQUIRE_FALSE(got.ok());

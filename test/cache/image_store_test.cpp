@@ -135,7 +135,9 @@ TEST_CASE("when the last caller is cancelled the pull ends, and the next one sta
   TempDir dir;
   auto store = OpenStore(dir / "images");
   auto cancelled = std::make_shared<std::atomic<bool>>(false);
-  std::thread caller([&] { CHECK(store->Pull({registry.host() + "/app:v1", {}, cancelled}).status().code() == absl::StatusCode::kCancelled); });
+  std::thread caller([&] {
+    CHECK(store->Pull({registry.host() + "/app:v1", {}, cancelled}).status().code() == absl::StatusCode::kCancelled);
+  });
   gate.AwaitArrivals(1);
   *cancelled = true;
   caller.join();
@@ -268,7 +270,8 @@ TEST_CASE("a full disk fails the pull and harms nothing", "[store][root]") {
   FakeRegistry registry;
   registry.Add("small", "v1", Numbered(1));
   std::string noise;
-  for (unsigned i = 0, seed = 7; i < 3'000'000; ++i) noise += static_cast<char>((seed = seed * 1103515245 + 12345) >> 16);
+  for (unsigned i = 0, seed = 7; i < 3'000'000; ++i)
+    noise += static_cast<char>((seed = seed * 1103515245 + 12345) >> 16);
   registry.Add("big", "v1", MakeImage({GzipLayer(TarBuilder().File("big", noise).Finish())}));
   TempDir dir;
   if (mount("tmpfs", dir.path().c_str(), "tmpfs", 0, "size=2m") != 0) {

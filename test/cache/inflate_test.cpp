@@ -50,7 +50,8 @@ TEST_CASE("what was compressed comes out again", "[inflate]") {
 TEST_CASE("a stream that is cut off or bent is an error", "[inflate]") {
   const std::string content = Content().substr(0, 50'000);
   for (const std::string& whole : {Gzip(content), Zstd(content)}) {
-    for (const std::size_t keep : {whole.size() - 1, whole.size() - 5, whole.size() / 2, std::size_t{12}, std::size_t{5}}) {
+    for (const std::size_t keep :
+         {whole.size() - 1, whole.size() - 5, whole.size() / 2, std::size_t{12}, std::size_t{5}}) {
       INFO(keep);
       CHECK_FALSE(InflateAll(whole.substr(0, keep), 1000).ok());
     }

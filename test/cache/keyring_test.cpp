@@ -42,16 +42,19 @@ TEST_CASE("registry keys match as the kubelet's keyring does", "[keyring]") {
 }
 
 TEST_CASE("the longest path comes first and all that match are tried", "[keyring]") {
-  CHECK(UsersFor("reg.io/a/b/c", R"({"reg.io":{"username":"host"},"reg.io/a/b":{"username":"deep"},"reg.io/a":{"username":"mid"}})") ==
+  CHECK(UsersFor("reg.io/a/b/c",
+                 R"({"reg.io":{"username":"host"},"reg.io/a/b":{"username":"deep"},"reg.io/a":{"username":"mid"}})") ==
         std::vector<std::string>{"deep", "mid", "host"});
 }
 
 TEST_CASE("auth fields, tokens and the old format are read", "[keyring]") {
-  const auto auth = CredentialsFor("r.io/a", {R"({"auths":{"r.io":{"auth":")" + Base64Encode("bob:pa:ss") + R"("}}})"}, {});
+  const auto auth =
+      CredentialsFor("r.io/a", {R"({"auths":{"r.io":{"auth":")" + Base64Encode("bob:pa:ss") + R"("}}})"}, {});
   REQUIRE(auth.ok());
   CHECK(auth->at(0).username == "bob");
   CHECK(auth->at(0).password == "pa:ss");
-  const auto token = CredentialsFor("r.io/a", {R"({"auths":{"r.io":{"identitytoken":"id","registrytoken":"reg"}}})"}, {});
+  const auto token =
+      CredentialsFor("r.io/a", {R"({"auths":{"r.io":{"identitytoken":"id","registrytoken":"reg"}}})"}, {});
   CHECK(token->at(0).identity_token == "id");
   CHECK(token->at(0).registry_token == "reg");
   const auto old = CredentialsFor("r.io/a", {}, {R"({"r.io":{"username":"old","password":"p"}})"});
@@ -60,8 +63,9 @@ TEST_CASE("auth fields, tokens and the old format are read", "[keyring]") {
 }
 
 TEST_CASE("a broken secret is an error without its content", "[keyring]") {
-  for (const std::string& document : std::vector<std::string>{"{", "hunter2", R"({"auths":{"r.io":{"auth":"hunter2!"}}})",
-                                                              R"({"auths":{"r.io":{"auth":")" + Base64Encode("hunter2") + R"("}}})"}) {
+  for (const std::string& document :
+       std::vector<std::string>{"{", "hunter2", R"({"auths":{"r.io":{"auth":"hunter2!"}}})",
+                                R"({"auths":{"r.io":{"auth":")" + Base64Encode("hunter2") + R"("}}})"}) {
     INFO(document);
     const auto found = CredentialsFor("r.io/a", {document}, {});
     REQUIRE_FALSE(found.ok());

@@ -13,7 +13,8 @@ using namespace burstlet::cache::test;
 TestImage Sample(bool oci) { return MakeImage({PlainLayer("one"), PlainLayer("two")}, oci); }
 
 std::string Replace(std::string text, const std::string& from, const std::string& to) {
-  for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size()) text.replace(at, from.size(), to);
+  for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
+    text.replace(at, from.size(), to);
   return text;
 }
 
@@ -56,15 +57,19 @@ TEST_CASE("what is no usable manifest is refused by name", "[manifest]") {
   CHECK(ErrorOf("[]").find("object") != std::string::npos);
   CHECK(ErrorOf("{}").find("unknown manifest type") != std::string::npos);
   CHECK(ErrorOf(R"({"schemaVersion":1,"fsLayers":[]})").find("schema 1") != std::string::npos);
-  CHECK(ErrorOf("{}", "application/vnd.docker.distribution.manifest.v1+prettyjws").find("schema 1") != std::string::npos);
+  CHECK(ErrorOf("{}", "application/vnd.docker.distribution.manifest.v1+prettyjws").find("schema 1") !=
+        std::string::npos);
   CHECK(ErrorOf(R"({"layers":[],"manifests":[]})").find("in one document") != std::string::npos);
   CHECK(ErrorOf(std::string(kMaxManifestBytes + 1, ' ')).find("larger") != std::string::npos);
   CHECK(ErrorOf(std::string(100'000, '[')).find("deep") != std::string::npos);
-  CHECK(ErrorOf(Replace(image.manifest, "vnd.oci.image.layer.v1.tar", "vnd.docker.image.rootfs.foreign.diff.tar.gzip")).find("foreign") != std::string::npos);
-  CHECK(ErrorOf(Replace(image.manifest, "vnd.oci.image.layer.v1.tar", "vnd.oci.image.layer.nondistributable.v1.tar")).find("foreign") !=
+  CHECK(ErrorOf(Replace(image.manifest, "vnd.oci.image.layer.v1.tar", "vnd.docker.image.rootfs.foreign.diff.tar.gzip"))
+            .find("foreign") != std::string::npos);
+  CHECK(ErrorOf(Replace(image.manifest, "vnd.oci.image.layer.v1.tar", "vnd.oci.image.layer.nondistributable.v1.tar"))
+            .find("foreign") != std::string::npos);
+  CHECK(ErrorOf(Replace(image.manifest, "layer.v1.tar", "layer.v1.tar+gzip+encrypted")).find("encrypted") !=
         std::string::npos);
-  CHECK(ErrorOf(Replace(image.manifest, "layer.v1.tar", "layer.v1.tar+gzip+encrypted")).find("encrypted") != std::string::npos);
-  CHECK(ErrorOf(Replace(image.manifest, "application/vnd.oci.image.layer.v1.tar", "application/wasm")).find("media type") != std::string::npos);
+  CHECK(ErrorOf(Replace(image.manifest, "application/vnd.oci.image.layer.v1.tar", "application/wasm"))
+            .find("media type") != std::string::npos);
   CHECK(ErrorOf(Replace(image.manifest, "sha256:", "sha1:")).find("digest") != std::string::npos);
   CHECK(ErrorOf(Replace(image.manifest, "sha256:", "../sha256:")).find("digest") != std::string::npos);
   CHECK(ErrorOf(Replace(image.manifest, "\"size\":3}", "\"size\":-3}")).find("size") != std::string::npos);
@@ -96,8 +101,8 @@ TEST_CASE("the config says how to run and must fit the manifest", "[manifest]") 
   CHECK_FALSE(ParseConfig(Replace(image.config, "sha256:", "sha256:0"), 2).ok());
   CHECK_FALSE(ParseConfig("null", 0).ok());
   CHECK(ParseConfig(R"({"rootfs":{"type":"layers","diff_ids":[]},"config":null})", 0).ok());
-  CHECK(ParseConfig(R"({"rootfs":{"type":"layers","diff_ids":[]},"config":{"Cmd":null,"Volumes":{"/data":{}}}})", 0)->config.volumes ==
-        std::vector<std::string>{"/data"});
+  CHECK(ParseConfig(R"({"rootfs":{"type":"layers","diff_ids":[]},"config":{"Cmd":null,"Volumes":{"/data":{}}}})", 0)
+            ->config.volumes == std::vector<std::string>{"/data"});
 }
 
 }  // namespace burstlet::cache

@@ -36,7 +36,8 @@ bool WriteAll(int fd, const std::string& bytes) {
 }
 
 /// Reads headers and as much body as Content-Length says (or to the end). First line in `first`.
-bool ReadMessage(int fd, bool to_end, std::string* first, std::map<std::string, std::string>* headers, std::string* body) {
+bool ReadMessage(int fd, bool to_end, std::string* first, std::map<std::string, std::string>* headers,
+                 std::string* body) {
   std::string data;
   char buffer[65536];
   std::size_t end;
@@ -91,8 +92,8 @@ PlainResponse PlainRequest(int port, const std::string& method, const std::strin
 bool Connection::Send(const std::string& bytes) { return !stopping_ && WriteAll(fd_, bytes); }
 
 bool Connection::SendResponse(int status, const std::string& body, const std::string& headers) {
-  return Send("HTTP/1.1 " + std::to_string(status) + " Status\r\nContent-Length: " + std::to_string(body.size()) + "\r\n" +
-              headers + "\r\n" + body);
+  return Send("HTTP/1.1 " + std::to_string(status) + " Status\r\nContent-Length: " + std::to_string(body.size()) +
+              "\r\n" + headers + "\r\n" + body);
 }
 
 void Connection::Hang() {

@@ -1,8 +1,8 @@
 // Pulls from a real docker-registry: plain HTTP, TLS with a login, both media type families, restart.
-#include <catch2/catch.hpp>
-#include <cstdlib>
 #include <sys/stat.h>
 #include <sys/xattr.h>
+#include <catch2/catch.hpp>
+#include <cstdlib>
 
 #include "cache/image_store.h"
 #include "metrics/status.h"
@@ -11,10 +11,10 @@
 #include "test/cache/temp_dir.h"
 
 /// A skip that says its reason.
-#define NEEDS_DOCKER_REGISTRY()                   \
-  if (!HaveDockerRegistry()) {                    \
-    WARN("docker-registry is not installed");     \
-    return;                                       \
+#define NEEDS_DOCKER_REGISTRY()               \
+  if (!HaveDockerRegistry()) {                \
+    WARN("docker-registry is not installed"); \
+    return;                                   \
   }
 
 namespace burstlet::cache {
@@ -42,7 +42,8 @@ TestImage SmallImage() {
   bottom.Dir("bin/").File("bin/app", "#!/bin/sh\n", {0755, 0, 0, 1'500'000'000, {}}).File("etc/gone", "old");
   TarBuilder top;
   top.Dir("etc/").File("etc/.wh.gone").File("etc/new", "new");
-  return MakeImage({GzipLayer(bottom.Finish()), ZstdLayer(top.Finish()), PlainLayer(TarBuilder().File("srv/x", "x").Finish())});
+  return MakeImage(
+      {GzipLayer(bottom.Finish()), ZstdLayer(top.Finish()), PlainLayer(TarBuilder().File("srv/x", "x").Finish())});
 }
 
 }  // namespace
@@ -94,19 +95,24 @@ TEST_CASE("indexes of both families lead to linux/amd64 and are reported by thei
   NEEDS_DOCKER_REGISTRY();
   const bool oci = GENERATE(false, true);
   DockerRegistry registry;
-  TestImage image = MakeImage({oci ? ZstdLayer(TarBuilder().File("a", "a").Finish()) : GzipLayer(TarBuilder().File("a", "a").Finish())}, oci);
+  TestImage image = MakeImage(
+      {oci ? ZstdLayer(TarBuilder().File("a", "a").Finish()) : GzipLayer(TarBuilder().File("a", "a").Finish())}, oci);
   registry.Push("multi", "amd64", image);
   TestImage decoy = image;
   decoy.manifest += " ";
   registry.Push("multi", "arm64", decoy);
   const std::string index = MakeIndex(image, oci);
-  registry.PushManifest("multi", "latest", oci ? "application/vnd.oci.image.index.v1+json" : "application/vnd.docker.distribution.manifest.list.v2+json", index);
+  registry.PushManifest(
+      "multi", "latest",
+      oci ? "application/vnd.oci.image.index.v1+json" : "application/vnd.docker.distribution.manifest.list.v2+json",
+      index);
   TempDir dir;
   auto store = OpenStore(dir / "images");
   const PullResult result = PullOk(*store, {registry.host() + "/multi", {}, nullptr});
   CHECK(result.image->manifest_digest == DigestOf(index).text());
   CHECK(result.image->id == image.ConfigDigest());
-  const PullResult by_digest = PullOk(*store, {registry.host() + "/multi:whatever@" + image.ManifestDigest(), {}, nullptr});
+  const PullResult by_digest =
+      PullOk(*store, {registry.host() + "/multi:whatever@" + image.ManifestDigest(), {}, nullptr});
   CHECK(by_digest.image->manifest_digest == image.ManifestDigest());
   CHECK(store->Find(registry.host() + "/multi:whatever") == nullptr);
 }
@@ -141,7 +147,8 @@ TEST_CASE("a registry with TLS and a login on loopback works with the CA and the
   }
   TempDir other;
   auto untrusting = OpenStore(other / "images");
-  auto refused = untrusting->Pull({registry.host() + "/private/app:v1", {Credentials{kUser, kPassword, "", ""}}, nullptr});
+  auto refused =
+      untrusting->Pull({registry.host() + "/private/app:v1", {Credentials{kUser, kPassword, "", ""}}, nullptr});
   REQUIRE_FALSE(refused.ok());
   INFO(refused.status().ToString());
   CHECK(ReasonOf(refused.status()) == "RegistryUnavailable");

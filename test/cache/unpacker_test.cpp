@@ -120,32 +120,53 @@ TEST_CASE("symbolic links never lead a later entry out of the layer", "[unpack][
     std::function<void(TarBuilder&, const std::string&)> build;
   };
   const std::vector<Case> cases = {
-      {"SymlinkAbsolute", [](TarBuilder& t, const std::string& out) { t.Symlink("l", out).File("l/burstlet-escaped", "x"); }},
-      {"SymlinkUpAndOut", [](TarBuilder& t, const std::string&) { t.Symlink("l", "../outside").File("l/burstlet-escaped", "x"); }},
+      {"SymlinkAbsolute",
+       [](TarBuilder& t, const std::string& out) { t.Symlink("l", out).File("l/burstlet-escaped", "x"); }},
+      {"SymlinkUpAndOut",
+       [](TarBuilder& t, const std::string&) { t.Symlink("l", "../outside").File("l/burstlet-escaped", "x"); }},
       {"SymlinkMultipleAbsolute",
-       [](TarBuilder& t, const std::string& out) { t.Symlink("a", "/b").Symlink("b", out).File("a/burstlet-escaped", "x"); }},
+       [](TarBuilder& t, const std::string& out) {
+         t.Symlink("a", "/b").Symlink("b", out).File("a/burstlet-escaped", "x");
+       }},
       {"SymlinkMultipleRelative",
-       [](TarBuilder& t, const std::string&) { t.Symlink("a", "b").Symlink("b", "../outside").File("a/burstlet-escaped", "x"); }},
+       [](TarBuilder& t, const std::string&) {
+         t.Symlink("a", "b").Symlink("b", "../outside").File("a/burstlet-escaped", "x");
+       }},
       {"SymlinkEmptyFile", [](TarBuilder& t, const std::string& out) { t.Symlink("l", out + "/new").File("l"); }},
-      {"SymlinkEmptyFilename", [](TarBuilder& t, const std::string& out) { t.Symlink("l", out + "/secret").File("l", "overwritten"); }},
-      {"SymlinkParentDirectory", [](TarBuilder& t, const std::string& out) { t.Symlink("d", out).Dir("d/dir/", 0777); }},
-      {"SymlinkParentDirectoryRelative", [](TarBuilder& t, const std::string&) { t.Symlink("d", "../outside").Dir("d/dir/", 0777); }},
-      {"SymlinkSlashEnded", [](TarBuilder& t, const std::string& out) { t.Symlink("d/", out).File("d/secret", "overwritten"); }},
-      {"SymlinkOverrideDirectory", [](TarBuilder& t, const std::string& out) { t.Dir("d/").Symlink("d", out).File("d/secret", "x"); }},
+      {"SymlinkEmptyFilename",
+       [](TarBuilder& t, const std::string& out) { t.Symlink("l", out + "/secret").File("l", "overwritten"); }},
+      {"SymlinkParentDirectory",
+       [](TarBuilder& t, const std::string& out) { t.Symlink("d", out).Dir("d/dir/", 0777); }},
+      {"SymlinkParentDirectoryRelative",
+       [](TarBuilder& t, const std::string&) { t.Symlink("d", "../outside").Dir("d/dir/", 0777); }},
+      {"SymlinkSlashEnded",
+       [](TarBuilder& t, const std::string& out) { t.Symlink("d/", out).File("d/secret", "overwritten"); }},
+      {"SymlinkOverrideDirectory",
+       [](TarBuilder& t, const std::string& out) { t.Dir("d/").Symlink("d", out).File("d/secret", "x"); }},
       {"SymlinkOverrideDirectoryRelative",
        [](TarBuilder& t, const std::string&) { t.Dir("d/").Symlink("d", "../outside").File("d/secret", "x"); }},
-      {"DirectoryOverrideSymlink", [](TarBuilder& t, const std::string& out) { t.Symlink("d", out).Dir("d/", 0700).File("d/secret", "x"); }},
+      {"DirectoryOverrideSymlink",
+       [](TarBuilder& t, const std::string& out) { t.Symlink("d", out).Dir("d/", 0700).File("d/secret", "x"); }},
       {"DirectoryOverrideRelativeSymlink",
        [](TarBuilder& t, const std::string&) { t.Symlink("d", "../outside").Dir("d/", 0700).File("d/secret", "x"); }},
       {"DirectoryOverrideSymlinkAndHardlink",
-       [](TarBuilder& t, const std::string& out) { t.Symlink("d", out).Hardlink("h", "d").Dir("h/", 0700).File("h/secret", "x"); }},
+       [](TarBuilder& t, const std::string& out) {
+         t.Symlink("d", out).Hardlink("h", "d").Dir("h/", 0700).File("h/secret", "x");
+       }},
       {"WhiteoutSymlink", [](TarBuilder& t, const std::string& out) { t.Symlink("l", out + "/secret").File(".wh.l"); }},
       {"WhiteoutSymlinkPath", [](TarBuilder& t, const std::string& out) { t.Symlink("l", out).File("l/.wh.secret"); }},
-      {"WhiteoutDeadSymlinkParent", [](TarBuilder& t, const std::string& out) { t.Symlink("l", out + "/none").File("l/.wh.secret"); }},
-      {"SymlinkOverridePath", [](TarBuilder& t, const std::string& out) { t.File("a/b", "1").Symlink("a", out).File("a/b", "2"); }},
-      {"RelativeSymlinks", [](TarBuilder& t, const std::string&) { t.Dir("a/").Symlink("a/b", "../../../../outside").File("a/b/secret", "x"); }},
-      {"OpaqueThroughSymlink", [](TarBuilder& t, const std::string& out) { t.Symlink("l", out).File("l/.wh..wh..opq"); }},
-      {"LoopingSymlinks", [](TarBuilder& t, const std::string&) { t.Symlink("a", "b").Symlink("b", "a").File("a/x", "x"); }},
+      {"WhiteoutDeadSymlinkParent",
+       [](TarBuilder& t, const std::string& out) { t.Symlink("l", out + "/none").File("l/.wh.secret"); }},
+      {"SymlinkOverridePath",
+       [](TarBuilder& t, const std::string& out) { t.File("a/b", "1").Symlink("a", out).File("a/b", "2"); }},
+      {"RelativeSymlinks",
+       [](TarBuilder& t, const std::string&) {
+         t.Dir("a/").Symlink("a/b", "../../../../outside").File("a/b/secret", "x");
+       }},
+      {"OpaqueThroughSymlink",
+       [](TarBuilder& t, const std::string& out) { t.Symlink("l", out).File("l/.wh..wh..opq"); }},
+      {"LoopingSymlinks",
+       [](TarBuilder& t, const std::string&) { t.Symlink("a", "b").Symlink("b", "a").File("a/x", "x"); }},
   };
   for (const Case& c : cases) {
     INFO(c.name);
@@ -160,7 +181,12 @@ TEST_CASE("symbolic links never lead a later entry out of the layer", "[unpack][
 
 TEST_CASE("a link's target is looked up as in the container", "[unpack]") {
   Sandpit pit;
-  pit.UnpackOk(TarBuilder().Dir("usr/lib/").Symlink("lib", "/usr/lib").File("lib/x.so", "so").Symlink("dead", "/nowhere/y").Finish());
+  pit.UnpackOk(TarBuilder()
+                   .Dir("usr/lib/")
+                   .Symlink("lib", "/usr/lib")
+                   .File("lib/x.so", "so")
+                   .Symlink("dead", "/nowhere/y")
+                   .Finish());
   CHECK(ReadFile(pit.at("usr/lib/x.so")) == "so");
   CHECK(S_ISLNK(pit.Stat("lib").st_mode));
   CHECK(std::filesystem::read_symlink(pit.at("dead")) == "/nowhere/y");
@@ -172,16 +198,23 @@ TEST_CASE("hard links reach nothing outside the layer", "[unpack][breakout]") {
     std::function<void(TarBuilder&, const std::string&)> build;
   };
   const std::vector<Case> cases = {
-      {"HardlinkRelative", [](TarBuilder& t, const std::string&) { t.Hardlink("h", "../outside/secret").File("h", "x"); }},
-      {"HardlinkDownAndOut", [](TarBuilder& t, const std::string&) { t.Dir("d/").Hardlink("h", "d/../../outside/secret").File("h", "x"); }},
-      {"HardlinkAbsolute", [](TarBuilder& t, const std::string& out) { t.Hardlink("h", out + "/secret").File("h", "x"); }},
-      {"HardlinkRelativeLong", [](TarBuilder& t, const std::string& out) { t.Hardlink("h", Up(40, out.substr(1) + "/secret")); }},
-      {"HardlinkRelativeUpAndOut", [](TarBuilder& t, const std::string& out) { t.Hardlink("h", Up(3, out.substr(1) + "/secret")); }},
+      {"HardlinkRelative",
+       [](TarBuilder& t, const std::string&) { t.Hardlink("h", "../outside/secret").File("h", "x"); }},
+      {"HardlinkDownAndOut",
+       [](TarBuilder& t, const std::string&) { t.Dir("d/").Hardlink("h", "d/../../outside/secret").File("h", "x"); }},
+      {"HardlinkAbsolute",
+       [](TarBuilder& t, const std::string& out) { t.Hardlink("h", out + "/secret").File("h", "x"); }},
+      {"HardlinkRelativeLong",
+       [](TarBuilder& t, const std::string& out) { t.Hardlink("h", Up(40, out.substr(1) + "/secret")); }},
+      {"HardlinkRelativeUpAndOut",
+       [](TarBuilder& t, const std::string& out) { t.Hardlink("h", Up(3, out.substr(1) + "/secret")); }},
       {"HardlinkDirectRelative", [](TarBuilder& t, const std::string&) { t.Hardlink("h", "../passwd"); }},
       {"HardlinkDirectRelativeLong", [](TarBuilder& t, const std::string&) { t.Hardlink("h", Up(60, "etc/passwd")); }},
       {"HardlinkDirectAbsolute", [](TarBuilder& t, const std::string&) { t.Hardlink("h", "/etc/passwd"); }},
-      {"HardlinkThroughSymlinkParent", [](TarBuilder& t, const std::string& out) { t.Symlink("d", out).Hardlink("h", "d/secret"); }},
-      {"HardlinkSymlinkBeforeCreateTarget", [](TarBuilder& t, const std::string&) { t.Symlink("d", "../outside").Hardlink("h", "d/secret"); }},
+      {"HardlinkThroughSymlinkParent",
+       [](TarBuilder& t, const std::string& out) { t.Symlink("d", out).Hardlink("h", "d/secret"); }},
+      {"HardlinkSymlinkBeforeCreateTarget",
+       [](TarBuilder& t, const std::string&) { t.Symlink("d", "../outside").Hardlink("h", "d/secret"); }},
       {"HardlinkToDirectory", [](TarBuilder& t, const std::string&) { t.Dir("d/").Hardlink("h", "d"); }},
       {"HardlinkToWhiteout", [](TarBuilder& t, const std::string&) { t.File(".wh.gone").Hardlink("h", "gone"); }},
   };
@@ -195,7 +228,8 @@ TEST_CASE("hard links reach nothing outside the layer", "[unpack][breakout]") {
   }
 }
 
-TEST_CASE("hard links to symbolic links stay links, and what is written through them replaces them", "[unpack][breakout]") {
+TEST_CASE("hard links to symbolic links stay links, and what is written through them replaces them",
+          "[unpack][breakout]") {
   const std::string target = GENERATE(std::string("../outside/secret"), std::string("absolute"));
   Sandpit pit;
   const std::string to = target == "absolute" ? pit.outside() + "/secret" : target;
@@ -292,14 +326,15 @@ TEST_CASE("extended attributes: capabilities and user.* stay, trusted.* and over
   Sandpit pit;
   TarBuilder::Options options;
   options.mode = 04755;
-  options.xattrs = {{"security.capability", capability}, {"user.note", "hello"}, {"trusted.overlay.opaque", "y"},
+  options.xattrs = {{"security.capability", capability},  {"user.note", "hello"},       {"trusted.overlay.opaque", "y"},
                     {"trusted.overlay.redirect", "/etc"}, {"user.overlay.opaque", "y"}, {"security.selinux", "x"}};
   pit.UnpackOk(TarBuilder().File("ping", "elf", options).Finish());
   char value[64];
   const std::string file = pit.at("ping");
   CHECK(lgetxattr(file.c_str(), "security.capability", value, sizeof(value)) == 20);
   CHECK(lgetxattr(file.c_str(), "user.note", value, sizeof(value)) == 5);
-  for (const char* name : {"trusted.overlay.opaque", "trusted.overlay.redirect", "user.overlay.opaque", "security.selinux"}) {
+  for (const char* name :
+       {"trusted.overlay.opaque", "trusted.overlay.redirect", "user.overlay.opaque", "security.selinux"}) {
     INFO(name);
     CHECK(lgetxattr(file.c_str(), name, value, sizeof(value)) < 0);
   }
@@ -342,7 +377,12 @@ TEST_CASE("thousands of levels cost neither stack nor descriptors", "[unpack]") 
   std::string path;
   for (int i = 0; i < 2000; ++i) path += "d/";
   Sandpit pit;
-  pit.UnpackOk(TarBuilder().Dir(path).Symlink("again", "/" + path.substr(0, 3000)).File("again/d/f", "f").File("d", "gone").Finish());
+  pit.UnpackOk(TarBuilder()
+                   .Dir(path)
+                   .Symlink("again", "/" + path.substr(0, 3000))
+                   .File("again/d/f", "f")
+                   .File("d", "gone")
+                   .Finish());
   CHECK(ReadFile(pit.at("d")) == "gone");
   std::string too_long;
   for (int i = 0; i < 4096; ++i) too_long += "d/";
@@ -378,9 +418,11 @@ TEST_CASE("PAX overrides of path, linkpath and size are judged like the header's
     if (std::to_string(length).size() + record.size() != length) length = record.size() + std::to_string(length).size();
     return RawTar({"pax", 'x', "", "", "0000000", std::to_string(length) + record});
   };
-  CHECK_FALSE(Sandpit().Unpack(pax("path", "../outside/secret") + RawTar({"ok", '0', "", "", "0000000", "x"}) + TarEnd()).ok());
+  CHECK_FALSE(
+      Sandpit().Unpack(pax("path", "../outside/secret") + RawTar({"ok", '0', "", "", "0000000", "x"}) + TarEnd()).ok());
   CHECK_FALSE(Sandpit().Unpack(pax("linkpath", "/../outside/secret") + RawTar({"h", '1', "ok"}) + TarEnd()).ok());
-  CHECK_FALSE(Sandpit().Unpack(pax("size", "99999999999999") + RawTar({"f", '0', "", "", "0000000", "x"}) + TarEnd()).ok());
+  CHECK_FALSE(
+      Sandpit().Unpack(pax("size", "99999999999999") + RawTar({"f", '0', "", "", "0000000", "x"}) + TarEnd()).ok());
   CHECK_FALSE(Sandpit().Unpack(pax("uid", "4294967296") + RawTar({"f", '0', "", "", "0000000", "x"}) + TarEnd()).ok());
 }
 

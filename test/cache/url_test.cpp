@@ -21,8 +21,9 @@ TEST_CASE("URLs are taken apart", "[url]") {
   CHECK(ParseUrl("http://h:80/")->Authority() == "h");
   CHECK(ParseUrl("https://h:80/")->Authority() == "h:80");
   CHECK(ParseUrl("http://[::1]:5000/x")->BareHost() == "::1");
-  for (const std::string text : {"", "h/x", "ftp://h/", "http://", "http:///x", "http://h:0/", "http://h:99999/", "http://h:x/",
-                                 "http://h /", "http://h/\r\nX: y", "http://[::g]/", "http://[::1]x/", "http://h\x80/", "http://a@"}) {
+  for (const std::string text :
+       {"", "h/x", "ftp://h/", "http://", "http:///x", "http://h:0/", "http://h:99999/", "http://h:x/", "http://h /",
+        "http://h/\r\nX: y", "http://[::g]/", "http://[::1]x/", "http://h\x80/", "http://a@"}) {
     INFO(text);
     CHECK_FALSE(ParseUrl(text).ok());
   }
@@ -42,11 +43,14 @@ TEST_CASE("locations are resolved against the request", "[url]") {
 
 TEST_CASE("loopback is what it says", "[url]") {
   for (const std::string host : {"localhost", "127.0.0.1", "127.255.0.9", "[::1]"}) CHECK(IsLoopbackHost(host));
-  for (const std::string host : {"localhost.evil.io", "128.0.0.1", "127.0.0.1.evil.io", "10.0.0.1", "[::2]", "127.1.evil"}) CHECK_FALSE(IsLoopbackHost(host));
+  for (const std::string host :
+       {"localhost.evil.io", "128.0.0.1", "127.0.0.1.evil.io", "10.0.0.1", "[::2]", "127.1.evil"})
+    CHECK_FALSE(IsLoopbackHost(host));
 }
 
 TEST_CASE("proxies come from the environment's rules", "[proxy]") {
-  ProxyConfig config{"http://plain.proxy:3128", "tls.proxy:3129", "example.com, .internal,10.0.0.0/8,*.lab.io,exact.io:5000,192.168.1.1"};
+  ProxyConfig config{"http://plain.proxy:3128", "tls.proxy:3129",
+                     "example.com, .internal,10.0.0.0/8,*.lab.io,exact.io:5000,192.168.1.1"};
   const auto via = [&](const std::string& url) -> std::string {
     const auto proxy = config.For(*ParseUrl(url));
     REQUIRE(proxy.ok());
@@ -54,12 +58,15 @@ TEST_CASE("proxies come from the environment's rules", "[proxy]") {
   };
   CHECK(via("http://r.io/") == "plain.proxy:3128");
   CHECK(via("https://r.io/") == "tls.proxy:3129");
-  for (const std::string url : {"https://example.com/", "https://sub.example.com/", "https://x.internal/", "https://10.1.2.3/", "https://a.lab.io/",
-                                "https://exact.io:5000/", "https://192.168.1.1/", "http://127.0.0.1:5000/", "http://localhost/", "http://[::1]/"}) {
+  for (const std::string url :
+       {"https://example.com/", "https://sub.example.com/", "https://x.internal/", "https://10.1.2.3/",
+        "https://a.lab.io/", "https://exact.io:5000/", "https://192.168.1.1/", "http://127.0.0.1:5000/",
+        "http://localhost/", "http://[::1]/"}) {
     INFO(url);
     CHECK(via(url) == "");
   }
-  for (const std::string url : {"https://notexample.com/", "https://internal/", "https://11.1.2.3/", "https://exact.io/", "https://192.168.1.2/"}) {
+  for (const std::string url : {"https://notexample.com/", "https://internal/", "https://11.1.2.3/",
+                                "https://exact.io/", "https://192.168.1.2/"}) {
     INFO(url);
     CHECK(via(url) != "");
   }
@@ -70,7 +77,8 @@ TEST_CASE("proxies come from the environment's rules", "[proxy]") {
 }
 
 TEST_CASE("challenges are parsed however they are written", "[challenge]") {
-  const auto one = ParseAuthChallenges(R"(Bearer realm="https://a.io/token",service="reg, \"x\"",scope="repository:a:pull,push")");
+  const auto one =
+      ParseAuthChallenges(R"(Bearer realm="https://a.io/token",service="reg, \"x\"",scope="repository:a:pull,push")");
   REQUIRE(one.size() == 1);
   CHECK(one[0].scheme == "bearer");
   CHECK(one[0].parameters.at("realm") == "https://a.io/token");
@@ -89,8 +97,10 @@ TEST_CASE("challenges are parsed however they are written", "[challenge]") {
 TEST_CASE("digests are exactly what they should be", "[digest]") {
   CHECK(Digest::Parse("sha256:" + std::string(64, 'a')).ok());
   CHECK(Digest::Parse("sha512:" + std::string(128, '0')).ok());
-  for (const std::string& text : std::vector<std::string>{"", "sha256:", "sha256:" + std::string(63, 'a'), "sha256:" + std::string(64, 'A'), "sha512:" + std::string(64, 'a'),
-                                                          "md5:" + std::string(32, 'a'), "sha256:" + std::string(63, 'a') + "/", "sha256:../" + std::string(61, 'a')}) {
+  for (const std::string& text :
+       std::vector<std::string>{"", "sha256:", "sha256:" + std::string(63, 'a'), "sha256:" + std::string(64, 'A'),
+                                "sha512:" + std::string(64, 'a'), "md5:" + std::string(32, 'a'),
+                                "sha256:" + std::string(63, 'a') + "/", "sha256:../" + std::string(61, 'a')}) {
     INFO(text);
     CHECK_FALSE(Digest::Parse(text).ok());
   }

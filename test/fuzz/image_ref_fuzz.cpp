@@ -14,7 +14,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (ref.ok()) {
     const auto again = cache::ParseImageRef(ref->Text());
     if (!again.ok() || again->Text() != ref->Text()) std::abort();
-    if (ref->Text().find("..") != std::string::npos || ref->Text().find_first_of("?#% \r\n") != std::string::npos) std::abort();
+    if (ref->Text().find("..") != std::string::npos || ref->Text().find_first_of("?#% \r\n") != std::string::npos)
+      std::abort();
     if (!cache::ParseUrl("https://" + ref->domain + "/v2/" + ref->path + "/manifests/" + ref->Selector()).ok() &&
         ref->domain.front() != '[' && ref->domain.find(':') == std::string::npos) {
       std::abort();

@@ -6,7 +6,8 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   namespace cache = burstlet::cache;
   const std::string_view text(reinterpret_cast<const char*>(data), size);
-  for (const char* type : {"", "application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.index.v1+json"}) {
+  for (const char* type :
+       {"", "application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.index.v1+json"}) {
     (void)cache::ParseManifest(text, type);
   }
   (void)cache::ParseConfig(text, size % 4);
