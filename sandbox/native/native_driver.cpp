@@ -33,7 +33,6 @@ class NativeDriver : public SandboxDriver {
   ~NativeDriver() override { context_->pool.reset(); }
 
   absl::StatusOr<std::unique_ptr<Sandbox>> Create(const SandboxSpec& spec) override {
-    context_->pool->Start();
     return NativeSandbox::Create(*context_, spec);
   }
 

@@ -206,9 +206,12 @@ absl::StatusOr<std::unique_ptr<Sandbox>> NativeSandbox::Adopt(NativeContext& con
   }
   if (context.network != nullptr && !sandbox->state_.network.addresses.empty()) {
     const SandboxNetwork& network = sandbox->state_.network;
-    RETURN_IF_ERROR(context.network->Reserve(sandbox->id(), {network.addresses, network.host_interface}));
+    // A pod that runs goes on running, whatever the books say.
+    LogIfError(context.network->Reserve(sandbox->id(), {network.addresses, network.host_interface}),
+               "Failed to reserve a running pod's address");
     if (!sandbox->state_.spec.host_ports.empty())
-      RETURN_IF_ERROR(context.network->AddHostPorts(sandbox->id(), sandbox->state_.spec.host_ports));
+      LogIfError(context.network->AddHostPorts(sandbox->id(), sandbox->state_.spec.host_ports),
+                 "Failed to publish a running pod's host ports");
   }
   return sandbox;
 }
@@ -218,7 +221,7 @@ void NativeSandbox::Sweep(NativeContext& context, const SandboxState& state) {
   if (state.boot_id == context.boot_id && state.warden_pid > 0) {
     absl::StatusOr<UniqueFd> directory = OpenDirectory(context.paths.Sandbox(state.spec.id));
     absl::StatusOr<WardenClient::Adopted> control =
-        directory.ok() ? WardenClient::Connect(directory->get(), context.boot_id, false) : directory.status();
+        directory.ok() ? WardenClient::Reach(directory->get()) : directory.status();
     if (control.ok() && control->pid == state.warden_pid) {
       UniqueFd pidfd(PidfdOpen(control->pid));
       if (pidfd.valid()) LogIfError(KillAndWait(pidfd.get()), "Failed to end a warden");

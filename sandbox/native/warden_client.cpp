@@ -51,7 +51,7 @@ absl::StatusOr<UniqueFd> BindWardenSocket(int directory_fd) {
   return socket;
 }
 
-absl::StatusOr<WardenClient::Adopted> WardenClient::Connect(int directory_fd, const std::string& boot_id, bool events) {
+absl::StatusOr<WardenClient::Adopted> WardenClient::Reach(int directory_fd) {
   UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
   if (!socket.valid()) return ErrnoError(errno, "socket");
   sockaddr_un address = SocketAddress(directory_fd);
@@ -61,7 +61,12 @@ absl::StatusOr<WardenClient::Adopted> WardenClient::Connect(int directory_fd, co
   socklen_t size = sizeof(peer);
   if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.uid != 0)
     return absl::PermissionDeniedError("the warden's socket belongs to somebody else");
-  WardenClient client(std::move(socket));
+  return Adopted{std::move(socket), peer.pid};
+}
+
+absl::StatusOr<WardenClient::Adopted> WardenClient::Connect(int directory_fd, const std::string& boot_id, bool events) {
+  ASSIGN_OR_RETURN(Adopted reached, Reach(directory_fd));
+  WardenClient client(std::move(reached.socket));
   warden::Request request;
   request.header.type = warden::MessageType::kHello;
   request.flags = events ? static_cast<std::uint32_t>(warden::kEventsConnection) : 0;
@@ -70,7 +75,7 @@ absl::StatusOr<WardenClient::Adopted> WardenClient::Connect(int directory_fd, co
   RETURN_IF_ERROR(client.Call(request, {}, answer));
   if (!warden::Terminated(answer.reply.boot_id) || boot_id != answer.reply.boot_id)
     return absl::FailedPreconditionError("the warden is of another boot");
-  return Adopted{std::move(client.socket_), peer.pid};
+  return Adopted{std::move(client.socket_), reached.pid};
 }
 
 absl::Status WardenClient::WaitReadable() {

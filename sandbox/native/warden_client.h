@@ -36,6 +36,9 @@ class WardenClient {
   };
   static absl::StatusOr<Adopted> Connect(int directory_fd, const std::string& boot_id, bool events);
 
+  /// The same without a greeting: also a warden of another version has a pid.
+  static absl::StatusOr<Adopted> Reach(int directory_fd);
+
   /// Waits for the record a new warden sends once its namespaces exist.
   absl::Status AwaitReady();
   absl::Status Call(warden::Request& request, const std::vector<int>& fds, WardenAnswer& answer);
