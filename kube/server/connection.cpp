@@ -2,7 +2,8 @@
 
 #include <netinet/tcp.h>
 
-#include <boost/asio/bind_executor.hpp>
+#include <algorithm>
+#include <array>
 #include <boost/asio/post.hpp>
 #include <boost/asio/ssl.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -112,6 +113,7 @@ class TlsConnection final : public Connection,
 
   std::deque<std::string> queue_;
   std::string in_flight_;
+  std::size_t in_flight_sent_ = 0;
   std::size_t queued_ = 0;
   std::shared_ptr<WireUser> user_;
 
@@ -166,11 +168,10 @@ void TlsConnection::AwaitRequest(Clock::duration idle) {
 void TlsConnection::StartRead() {
   if (reading_ || state_ == State::kDead || state_ == State::kShutdown) return;
   reading_ = true;
-  stream_.async_read_some(asio::buffer(read_buffer_),
-                          [self = shared_from_this()](error_code error, std::size_t count) {
-                            self->reading_ = false;
-                            self->OnRead(error, count);
-                          });
+  stream_.async_read_some(asio::buffer(read_buffer_), [self = shared_from_this()](error_code error, std::size_t count) {
+    self->reading_ = false;
+    self->OnRead(error, count);
+  });
 }
 
 void TlsConnection::OnRead(error_code error, std::size_t count) {
@@ -331,11 +332,18 @@ void TlsConnection::Write(std::string bytes) {
 }
 
 void TlsConnection::StartWrite() {
-  if (writing_ || queue_.empty()) return;
+  if (writing_) return;
+  if (in_flight_sent_ == in_flight_.size()) {
+    in_flight_.clear();
+    in_flight_sent_ = 0;
+    if (queue_.empty()) return;
+    in_flight_ = std::move(queue_.front());
+    queue_.pop_front();
+  }
   writing_ = true;
-  in_flight_ = std::move(queue_.front());
-  queue_.pop_front();
-  asio::async_write(stream_, asio::buffer(in_flight_),
+  // In pieces, so that a slow reader of a large body is seen to make progress.
+  const std::size_t size = std::min(in_flight_.size() - in_flight_sent_, kMaxWriteBytes);
+  asio::async_write(stream_, asio::buffer(in_flight_.data() + in_flight_sent_, size),
                     [self = shared_from_this()](error_code error, std::size_t count) {
                       self->writing_ = false;
                       self->OnWritten(error, count);
@@ -349,13 +357,10 @@ void TlsConnection::OnWritten(error_code error, std::size_t count) {
     return;
   }
   queued_ -= count;
+  in_flight_sent_ += count;
   if (state_ == State::kResponding || state_ == State::kClosing) SetDeadline(kResponseStallTime);
-  if (!queue_.empty()) {
-    StartWrite();
-  } else {
-    in_flight_.clear();
-    OnFlushed();
-  }
+  StartWrite();
+  if (!writing_) OnFlushed();
   if (above_water_ && queued_ < kLowWater) {
     above_water_ = false;
     if (state_ == State::kStreaming && user_ != nullptr) {

@@ -116,7 +116,8 @@ void CriLogFilter::Line(std::string_view line, bool has_newline, std::string* ou
 
 void CriLogFilter::Emit(std::string_view text, std::string* out) {
   if (remaining_ >= 0) {
-    text = text.substr(0, static_cast<std::size_t>(std::min<std::int64_t>(remaining_, static_cast<std::int64_t>(text.size()))));
+    text = text.substr(
+        0, static_cast<std::size_t>(std::min<std::int64_t>(remaining_, static_cast<std::int64_t>(text.size()))));
     remaining_ -= static_cast<std::int64_t>(text.size());
   }
   out->append(text);

@@ -1,9 +1,9 @@
 // Container logs in the CRI's format, as a client of /containerLogs sees them.
 //
 // "2016-10-06T00:17:09.669794202Z stdout F text\n", with the tag P for a piece of a longer line. I/O-free: bytes of the
-// file go in, bytes for the client come out. What a container wrote is untrusted: memory is bounded by kMaxLineBytes, of a
-// longer line the beginning is passed on, and a line that is none of ours is left out and counted.
-// Threads: one at a time. Source: cri-client/pkg/logs/logs.go.
+// file go in, bytes for the client come out. What a container wrote is untrusted: memory is bounded by kMaxLineBytes,
+// of a longer line the beginning is passed on, and a line that is none of ours is left out and counted. Threads: one at
+// a time. Source: cri-client/pkg/logs/logs.go.
 #pragma once
 
 #include <cstdint>

@@ -52,8 +52,7 @@ long Number(const std::string& object, const char* name) {
 std::string ExitMessage(int exit_code, bool json) {
   if (exit_code == 0) return json ? R"({"metadata":{},"status":"Success"})" : "";
   const std::string code = std::to_string(exit_code);
-  const std::string text =
-      "command terminated with non-zero exit code: command terminated with exit code " + code;
+  const std::string text = "command terminated with non-zero exit code: command terminated with exit code " + code;
   if (!json) return text;
   return R"({"metadata":{},"status":"Failure","message":")" + text +
          R"(","reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":")" + code + R"("}]}})";

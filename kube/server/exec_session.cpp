@@ -27,9 +27,7 @@ constexpr std::chrono::seconds kStreamCreationTime{30};
 // How long the client may take to read what is left and close (the kubelet's runtimes wait as long).
 constexpr std::chrono::minutes kFarewellTime{15};
 
-class RemoteSession final : public WireUser,
-                            private ChannelSink,
-                            public std::enable_shared_from_this<RemoteSession> {
+class RemoteSession final : public WireUser, private ChannelSink, public std::enable_shared_from_this<RemoteSession> {
  public:
   RemoteSession(std::unique_ptr<RemoteChannels> channels, std::shared_ptr<CommandEnds> command, absl::Status failure,
                 std::chrono::seconds idle_timeout)
@@ -369,8 +367,7 @@ void RunSession(Exchange& exchange, const Upgrade& upgrade, const ExecRequest& r
   std::unique_ptr<RemoteChannels> channels = upgrade.kind == Upgrade::Kind::kSpdy
                                                  ? MakeSpdyChannels(upgrade.protocol, options)
                                                  : MakeWebSocketChannels(upgrade.protocol, options);
-  const auto session =
-      std::make_shared<RemoteSession>(std::move(channels), std::move(command), failure, idle_timeout);
+  const auto session = std::make_shared<RemoteSession>(std::move(channels), std::move(command), failure, idle_timeout);
   session->Start(exchange.Stream(upgrade.head, session));
 }
 

@@ -1,10 +1,10 @@
 // A remote command's session: the client's channels on one side, the command's descriptors on the other.
 //
-// Everything runs on the connection's strand. A descriptor is read only while the client takes what was read before, and
-// the client is read only while the command takes its stdin: memory is bounded both ways. The end: the command has ended
-// and its output is at its end, the status goes out, the channels close, and then the *client* closes the connection, so
-// that a slow reader gets everything. A client that leaves earlier abandons the command.
-// Source: cri-streaming/pkg/streaming/remotecommand/{exec,attach,httpstream,websocket}.go.
+// Everything runs on the connection's strand. A descriptor is read only while the client takes what was read before,
+// and the client is read only while the command takes its stdin: memory is bounded both ways. The end: the command has
+// ended and its output is at its end, the status goes out, the channels close, and then the *client* closes the
+// connection, so that a slow reader gets everything. A client that leaves earlier abandons the command. Source:
+// cri-streaming/pkg/streaming/remotecommand/{exec,attach,httpstream,websocket}.go.
 #pragma once
 
 #include <chrono>
@@ -31,7 +31,7 @@ class CommandEnds {
   CommandEnds& operator=(const CommandEnds&) = delete;
 
   /// The descriptor, from now on the caller's; -1 when there is none.
-  int Take(int ExecSession::*end) { return std::exchange(ends_.*end, -1); }
+  int Take(int ExecSession::* end) { return std::exchange(ends_.*end, -1); }
   /// The command has ended by itself: nothing to abandon any more.
   void Ended() { ends_.abandon = nullptr; }
   void Abandon();

@@ -106,8 +106,7 @@ std::optional<std::int64_t> ParseRfc3339Nanos(std::string_view text) {
   }
   std::int64_t nanos = 0, offset = 0;
   if (!Fraction(&text, &nanos) || !Zone(&text, &offset) || !text.empty()) return std::nullopt;
-  const std::int64_t seconds =
-      DaysFromCivil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset;
+  const std::int64_t seconds = DaysFromCivil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset;
   return seconds * kNanos + nanos;
 }
 

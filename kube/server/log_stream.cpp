@@ -66,8 +66,7 @@ absl::StatusOr<OpenLog> OpenLogFile(const std::string& path) {
 
 class LogStream final : public WireUser, public std::enable_shared_from_this<LogStream> {
  public:
-  LogStream(OpenLog log, LogSource source, const LogOptions& options, std::shared_ptr<LogWatcher> watcher,
-            bool chunked)
+  LogStream(OpenLog log, LogSource source, const LogOptions& options, std::shared_ptr<LogWatcher> watcher, bool chunked)
       : log_(std::move(log)),
         source_(std::move(source)),
         follow_(options.follow),
@@ -288,8 +287,7 @@ void StreamLog(Exchange& exchange, const LogSource& source, const LogOptions& op
   HttpResponse head;
   std::string text = SerializeHead(head, true, !chunked);
   if (!chunked) text = "HTTP/1.0 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n";
-  const auto stream =
-      std::make_shared<LogStream>(std::move(log).value(), source, options, std::move(watcher), chunked);
+  const auto stream = std::make_shared<LogStream>(std::move(log).value(), source, options, std::move(watcher), chunked);
   stream->Start(exchange.Stream(std::move(text), stream), *offset);
 }
 

@@ -1,8 +1,8 @@
 // Wakes those who follow log files: one inotify instance for all of them (a host allows few).
 //
-// Directories are watched, not files, so that a rotated log's successor is seen. Threads: any (locked); callbacks run on
-// the event loop under the lock and must only post. Failure: Watch returns an error (limits of the host) and the caller
-// looks by itself from time to time.
+// Directories are watched, not files, so that a rotated log's successor is seen. Threads: any (locked); callbacks run
+// on the event loop under the lock and must only post. Failure: Watch returns an error (limits of the host) and the
+// caller looks by itself from time to time.
 #pragma once
 
 #include <utility>

@@ -92,7 +92,7 @@ class PortForwardSession final : public WireUser,
   Clock::time_point last_activity_ = Clock::now();
   SpdyDecoder decoder_;
   SpdyEncoder encoder_;
-  std::map<std::string, ForwardPtr> forwards_;    // by request id
+  std::map<std::string, ForwardPtr> forwards_;   // by request id
   std::map<std::uint32_t, ForwardPtr> streams_;  // by stream number
   std::uint32_t last_id_ = 0;
   std::size_t pending_ = 0;

@@ -1,9 +1,9 @@
 // The five channels of a remote command (stdin, stdout, stderr, error, resize), whatever carries them.
 //
-// One implementation for the WebSocket protocols (v5.channel.k8s.io and older), one for SPDY/3.1 streams. I/O-free: bytes
-// of the client in, events and bytes for the client out. Threads: one at a time. Failure of Receive: a protocol error,
-// the connection must close.
-// Source: apimachinery/pkg/util/remotecommand, streaming/pkg/httpstream/wsstream, cri-streaming/pkg/streaming/remotecommand.
+// One implementation for the WebSocket protocols (v5.channel.k8s.io and older), one for SPDY/3.1 streams. I/O-free:
+// bytes of the client in, events and bytes for the client out. Threads: one at a time. Failure of Receive: a protocol
+// error, the connection must close. Source: apimachinery/pkg/util/remotecommand, streaming/pkg/httpstream/wsstream,
+// cri-streaming/pkg/streaming/remotecommand.
 #pragma once
 
 #include <cstdint>
@@ -56,9 +56,8 @@ std::unique_ptr<RemoteChannels> MakeWebSocketChannels(const std::string& protoco
 /// `protocol` is one of kSpdyCommandProtocols.
 std::unique_ptr<RemoteChannels> MakeSpdyChannels(const std::string& protocol, const ChannelOptions& options);
 
-inline constexpr const char* kWebSocketCommandProtocols[] = {"v5.channel.k8s.io", "v4.channel.k8s.io",
-                                                             "v4.base64.channel.k8s.io", "channel.k8s.io",
-                                                             "base64.channel.k8s.io"};
+inline constexpr const char* kWebSocketCommandProtocols[] = {
+    "v5.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io", "channel.k8s.io", "base64.channel.k8s.io"};
 inline constexpr const char* kSpdyCommandProtocols[] = {"v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io",
                                                         "channel.k8s.io"};
 

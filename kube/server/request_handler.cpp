@@ -81,7 +81,7 @@ void RequestHandler::Handle(Exchange& exchange, const PeerCertificate& peer) {
 }
 
 void RequestHandler::Serve(Exchange& exchange, const Route& route) {
-  V(4, "Serves", {{"method", exchange.request().method}, {"path", exchange.request().path}});
+  if (LogEnabled(4)) V(4, "Serves", {{"method", exchange.request().method}, {"path", exchange.request().path}});
   if (!route.method_allowed) {
     HttpResponse response = TextResponse(405, "Method Not Allowed");
     response.headers.emplace_back("Allow", route.allow);
@@ -89,26 +89,44 @@ void RequestHandler::Serve(Exchange& exchange, const Route& route) {
     return;
   }
   switch (route.endpoint) {
-    case Endpoint::kHealthz: return ServeHealth(exchange, route);
-    case Endpoint::kPods: return RespondJson(exchange, handlers_.pods_json);
-    case Endpoint::kRunningPods: return RespondJson(exchange, handlers_.running_pods_json);
-    case Endpoint::kConfigz: return RespondJson(exchange, handlers_.configz_json);
-    case Endpoint::kStatsSummary: return ServeStats(exchange);
-    case Endpoint::kMetrics: return ServeText(exchange, handlers_.metrics);
-    case Endpoint::kMetricsResource: return ServeText(exchange, handlers_.metrics_resource);
-    case Endpoint::kMetricsCadvisor: return ServeText(exchange, handlers_.metrics_cadvisor);
-    case Endpoint::kMetricsProbes: return ServeText(exchange, handlers_.metrics_probes);
-    case Endpoint::kContainerLogs: return ServeLogs(exchange, route);
-    case Endpoint::kExec: return ServeCommand(exchange, route, false);
-    case Endpoint::kAttach: return ServeCommand(exchange, route, true);
-    case Endpoint::kPortForward: return ServeForward(exchange, route);
-    case Endpoint::kRun: return exchange.Respond(TextResponse(501, "run is not served by this node\n"));
+    case Endpoint::kHealthz:
+      return ServeHealth(exchange, route);
+    case Endpoint::kPods:
+      return RespondJson(exchange, handlers_.pods_json);
+    case Endpoint::kRunningPods:
+      return RespondJson(exchange, handlers_.running_pods_json);
+    case Endpoint::kConfigz:
+      return RespondJson(exchange, handlers_.configz_json);
+    case Endpoint::kStatsSummary:
+      return ServeStats(exchange);
+    case Endpoint::kMetrics:
+      return ServeText(exchange, handlers_.metrics);
+    case Endpoint::kMetricsResource:
+      return ServeText(exchange, handlers_.metrics_resource);
+    case Endpoint::kMetricsCadvisor:
+      return ServeText(exchange, handlers_.metrics_cadvisor);
+    case Endpoint::kMetricsProbes:
+      return ServeText(exchange, handlers_.metrics_probes);
+    case Endpoint::kContainerLogs:
+      return ServeLogs(exchange, route);
+    case Endpoint::kExec:
+      return ServeCommand(exchange, route, false);
+    case Endpoint::kAttach:
+      return ServeCommand(exchange, route, true);
+    case Endpoint::kPortForward:
+      return ServeForward(exchange, route);
+    case Endpoint::kRun:
+      return exchange.Respond(TextResponse(501, "run is not served by this node\n"));
     case Endpoint::kCheckpoint:
       return exchange.Respond(TextResponse(501, "checkpointing containers is not supported by this node\n"));
-    case Endpoint::kNodeLogs: return exchange.Respond(TextResponse(405, "logs endpoint is disabled.\n"));
-    case Endpoint::kPprof: return exchange.Respond(TextResponse(405, "profiling endpoint is disabled.\n"));
-    case Endpoint::kDebugFlags: return exchange.Respond(TextResponse(405, "flags endpoint is disabled.\n"));
-    case Endpoint::kNotFound: return exchange.Respond(NotFound());
+    case Endpoint::kNodeLogs:
+      return exchange.Respond(TextResponse(405, "logs endpoint is disabled.\n"));
+    case Endpoint::kPprof:
+      return exchange.Respond(TextResponse(405, "profiling endpoint is disabled.\n"));
+    case Endpoint::kDebugFlags:
+      return exchange.Respond(TextResponse(405, "flags endpoint is disabled.\n"));
+    case Endpoint::kNotFound:
+      return exchange.Respond(NotFound());
   }
 }
 
@@ -126,8 +144,7 @@ void RequestHandler::ServeHealth(Exchange& exchange, const Route& route) {
     return;
   }
   const bool verbose = route.rest.empty() && exchange.request().HasQuery("verbose");
-  exchange.Respond(
-      TextResponse(200, verbose ? "[+]ping ok\n[+]log ok\n[+]syncloop ok\nhealthz check passed\n" : "ok"));
+  exchange.Respond(TextResponse(200, verbose ? "[+]ping ok\n[+]log ok\n[+]syncloop ok\nhealthz check passed\n" : "ok"));
 }
 
 void RequestHandler::ServeText(Exchange& exchange, const std::function<void(Reply<std::string>)>& handler) {
@@ -175,7 +192,8 @@ void RequestHandler::ServeLogs(Exchange& exchange, const Route& route) {
     return;
   }
   handlers_.container_logs(
-      route.container, options, [resume = exchange.Resumer(), options, watcher = watcher_](absl::StatusOr<LogSource> source) {
+      route.container, options,
+      [resume = exchange.Resumer(), options, watcher = watcher_](absl::StatusOr<LogSource> source) {
         resume([source = std::move(source), options, watcher](Exchange& target) {
           if (!source.ok()) {
             target.Respond(ErrorResponse(source.status()));

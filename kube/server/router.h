@@ -1,7 +1,7 @@
 // What a request asks for, and which right it needs: decided together, so that the two can never disagree.
 //
-// Pure. Paths are taken as they are (no cleaning of ".." or "//"): the first segment alone chooses both the endpoint and
-// the authorization subresources. Source: pkg/kubelet/server/{server,auth}.go, KEP-2862.
+// Pure. Paths are taken as they are (no cleaning of ".." or "//"): the first segment alone chooses both the endpoint
+// and the authorization subresources. Source: pkg/kubelet/server/{server,auth}.go, KEP-2862.
 #pragma once
 
 #include <string>

@@ -24,8 +24,8 @@ class SpdyChannels final : public RemoteChannels, private SpdySink {
   SpdyChannels(const std::string& protocol, const ChannelOptions& options)
       : options_(options), json_(protocol.rfind("v4.", 0) == 0) {
     const bool resizes = protocol.rfind("v4.", 0) == 0 || protocol.rfind("v3.", 0) == 0;
-    expected_ = 1U + (options.want_stdin ? 1U : 0U) + (options.want_stdout ? 1U : 0U) + (options.want_stderr ? 1U : 0U) +
-                (options.tty && resizes ? 1U : 0U);
+    expected_ = 1U + (options.want_stdin ? 1U : 0U) + (options.want_stdout ? 1U : 0U) +
+                (options.want_stderr ? 1U : 0U) + (options.tty && resizes ? 1U : 0U);
   }
 
   void Open(ChannelSink&, std::string*) override {}

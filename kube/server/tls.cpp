@@ -75,8 +75,7 @@ absl::Status UseCertificateChain(SSL_CTX* context, const std::string& pem, const
 absl::Status UseKey(SSL_CTX* context, const std::string& pem, const std::string& name, const std::string& cert_name) {
   const BioPtr bio = MemoryBio(pem);
   // No password callback may ever ask at a terminal.
-  const KeyPtr key(PEM_read_bio_PrivateKey(
-      bio.get(), nullptr, [](char*, int, int, void*) { return -1; }, nullptr));
+  const KeyPtr key(PEM_read_bio_PrivateKey(bio.get(), nullptr, [](char*, int, int, void*) { return -1; }, nullptr));
   if (key == nullptr) return absl::InvalidArgumentError(name + ": no usable private key in it: " + LastTlsError());
   if (SSL_CTX_use_PrivateKey(context, key.get()) != 1 || SSL_CTX_check_private_key(context) != 1) {
     ERR_clear_error();

@@ -1,9 +1,9 @@
 // The TLS side of the port: server contexts from files that may change, and the verification of client certificates.
 //
-// A client certificate is asked for, never demanded, and judged after the handshake, so that a wrong one is answered with
-// 401 like the kubelet does, and a token can still identify the client. TLS 1.2 and newer, ALPN http/1.1, no tickets.
-// Threads: any (locked). Failure: errors name the file; when a changed file can't be used the present one stays.
-// Source: pkg/kubelet/server/server.go, k8s.io/apiserver/pkg/server/dynamiccertificates.
+// A client certificate is asked for, never demanded, and judged after the handshake, so that a wrong one is answered
+// with 401 like the kubelet does, and a token can still identify the client. TLS 1.2 and newer, ALPN http/1.1, no
+// tickets. Threads: any (locked). Failure: errors name the file; when a changed file can't be used the present one
+// stays. Source: pkg/kubelet/server/server.go, k8s.io/apiserver/pkg/server/dynamiccertificates.
 #pragma once
 
 #include <openssl/ssl.h>

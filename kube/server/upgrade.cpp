@@ -21,7 +21,9 @@ std::string Joined(const std::vector<std::string>& words) {
   return text + "]";
 }
 
-HttpResponse Refuse(int status, const std::string& why) { return TextResponse(status, "unable to upgrade: " + why + "\n"); }
+HttpResponse Refuse(int status, const std::string& why) {
+  return TextResponse(status, "unable to upgrade: " + why + "\n");
+}
 
 std::variant<Upgrade, HttpResponse> WebSocketUpgrade(const HttpRequest& request, const UpgradeOffer& offer) {
   if (request.method != "GET") return Refuse(405, "a WebSocket is asked for with GET");
@@ -56,8 +58,8 @@ std::variant<Upgrade, HttpResponse> WebSocketUpgrade(const HttpRequest& request,
     }
   }
   if (!found) {
-    return Refuse(403, "requested protocol(s) are not supported: " + Joined(wanted) + "; supports " +
-                           Joined(offer.websocket));
+    return Refuse(
+        403, "requested protocol(s) are not supported: " + Joined(wanted) + "; supports " + Joined(offer.websocket));
   }
   HttpResponse response;
   response.status = 101;

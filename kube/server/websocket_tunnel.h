@@ -1,6 +1,7 @@
 // A wire inside a wire: the bytes of another protocol as the binary messages of a WebSocket (KEP-4006's port-forward).
 //
-// The user sees a Wire like any other. Threads: the connection's strand. Failure: malformed frames abort the connection.
+// The user sees a Wire like any other. Threads: the connection's strand. Failure: malformed frames abort the
+// connection.
 #pragma once
 
 #include <memory>

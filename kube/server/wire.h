@@ -1,9 +1,9 @@
 // The two sides of a connection that streams: the wire (bytes out, reads on demand) and its user.
 //
-// Sessions (logs, exec, port-forward) are written against Wire, so that they know neither TLS nor HTTP and can be tested
-// without. Threads: everything of one connection runs on its strand, `executor()`.
-// Back-pressure: Write always takes, so a user stops producing while queued() is above kHighWater and goes on at
-// OnDrained. Bytes are read only after ReadMore: a user that can't take more does not ask.
+// Sessions (logs, exec, port-forward) are written against Wire, so that they know neither TLS nor HTTP and can be
+// tested without. Threads: everything of one connection runs on its strand, `executor()`. Back-pressure: Write always
+// takes, so a user stops producing while queued() is above kHighWater and goes on at OnDrained. Bytes are read only
+// after ReadMore: a user that can't take more does not ask.
 #pragma once
 
 // Boost 1.74 uses std::exchange without including it.

@@ -85,8 +85,8 @@ TEST_CASE("every path answers strangers with 401, others by their rights", "[acc
     CHECK(forbidden.status == 403);
     std::string list;
     for (const std::string& word : path.subresources) list += (list.empty() ? "" : " ") + word;
-    CHECK(forbidden.body == "Forbidden (user=nobody, verb=" + VerbOf(path.method) +
-                                ", resource=nodes, subresource(s)=[" + list + "])\n");
+    CHECK(forbidden.body ==
+          "Forbidden (user=nobody, verb=" + VerbOf(path.method) + ", resource=nodes, subresource(s)=[" + list + "])\n");
     for (const std::string& subresource : path.subresources) {
       const std::string user = "user-" + std::to_string(number++);
       node.Allow(user, VerbOf(path.method), subresource);

@@ -117,11 +117,11 @@ TEST_CASE("SPDY: a client that goes away abandons the command", "[exec][spdy]") 
 TEST_CASE("SPDY: malformed frames end the connection", "[exec][spdy]") {
   SpdyNode exec;
   const std::string bad[] = {
-      std::string("\x80\x02\x00\x01\x00\x00\x00\x00", 8),                  // version 2
-      std::string("\x80\x03\x00\x01\x00\xFF\xFF\xFF", 8),                  // a control frame of 16 MiB
-      std::string("\x80\x03\x00\x01\x00\x00\x00\x02\x00\x00", 10),         // a short SYN_STREAM
-      std::string("\x80\x03\x00\x63\x00\x00\x00\x04\x00\x00\x00\x01", 12), // unknown type
-      std::string("\x00\x00\x00\x00\x00\x00\x00\x01x", 9),                 // data for stream zero
+      std::string("\x80\x02\x00\x01\x00\x00\x00\x00", 8),                   // version 2
+      std::string("\x80\x03\x00\x01\x00\xFF\xFF\xFF", 8),                   // a control frame of 16 MiB
+      std::string("\x80\x03\x00\x01\x00\x00\x00\x02\x00\x00", 10),          // a short SYN_STREAM
+      std::string("\x80\x03\x00\x63\x00\x00\x00\x04\x00\x00\x00\x01", 12),  // unknown type
+      std::string("\x00\x00\x00\x00\x00\x00\x00\x01x", 9),                  // data for stream zero
       std::string("\x80\x03\x00\x01\x00\x00\x00\x0E\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00garb", 22),
   };
   for (const std::string& bytes : bad) {

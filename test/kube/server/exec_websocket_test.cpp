@@ -41,9 +41,10 @@ TEST_CASE("an exit code travels in the status", "[exec]") {
   ExecNode exec;
   CommandSocket socket(exec.node, ExecTarget("exit 3", "output=1"), "v4.channel.k8s.io");
   REQUIRE(socket.ReadToClose());
-  CHECK(socket.channel(3) ==
-        R"({"metadata":{},"status":"Failure","message":"command terminated with non-zero exit code: command terminated )"
-        R"(with exit code 3","reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"3"}]}})");
+  CHECK(
+      socket.channel(3) ==
+      R"({"metadata":{},"status":"Failure","message":"command terminated with non-zero exit code: command terminated )"
+      R"(with exit code 3","reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"3"}]}})");
 }
 
 TEST_CASE("a command ended by a signal has 128 and its number", "[exec]") {
@@ -191,13 +192,13 @@ TEST_CASE("malformed frames end the connection and nothing else", "[exec]") {
   ExecNode exec;
   CommandSocket other(exec.node, ExecTarget("read x; echo got $x", "input=1&output=1"), "v5.channel.k8s.io");
   const std::string bad[] = {
-      std::string("\x82\x01\x00", 3),            // not masked
+      std::string("\x82\x01\x00", 3),                  // not masked
       std::string("\xF2\x81\x00\x00\x00\x00\x00", 7),  // reserved bits
-      ClientFrame(3, "x"),                       // unknown opcode
-      ClientFrame(0, "x"),                       // continuation of nothing
-      ClientFrame(9, std::string(126, 'x')),     // long ping
-      ClientFrame(9, "x", false),                // ping in pieces
-      ClientFrame(2, std::string("\xFF", 1)),    // close signal for no channel
+      ClientFrame(3, "x"),                             // unknown opcode
+      ClientFrame(0, "x"),                             // continuation of nothing
+      ClientFrame(9, std::string(126, 'x')),           // long ping
+      ClientFrame(9, "x", false),                      // ping in pieces
+      ClientFrame(2, std::string("\xFF", 1)),          // close signal for no channel
       ClientFrame(2, std::string("\xFF\x09", 2)),
   };
   for (const std::string& bytes : bad) {

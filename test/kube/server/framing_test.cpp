@@ -197,9 +197,10 @@ TEST_CASE("terminal sizes come out of a stream of objects", "[exec]") {
 }
 
 TEST_CASE("a failure's text is quoted as JSON", "[exec]") {
-  CHECK(FailureMessage(absl::InternalError("a \"b\"\n\x01\\"), true) ==
-        R"({"metadata":{},"status":"Failure","message":"Internal error occurred: error executing command in container: )"
-        R"(a \"b\"\n\u0001\\","reason":"InternalError","code":500})");
+  CHECK(
+      FailureMessage(absl::InternalError("a \"b\"\n\x01\\"), true) ==
+      R"({"metadata":{},"status":"Failure","message":"Internal error occurred: error executing command in container: )"
+      R"(a \"b\"\n\u0001\\","reason":"InternalError","code":500})");
 }
 
 }  // namespace

@@ -70,9 +70,9 @@ TEST_CASE("an endless line costs bounded memory", "[logs]") {
 TEST_CASE("RFC 3339 is read with its zone, nonsense is not", "[logs]") {
   CHECK(ParseRfc3339Nanos("1970-01-01T00:00:01.5Z") == 1500000000);
   CHECK(ParseRfc3339Nanos("2024-02-29T12:00:00+01:00") == ParseRfc3339Nanos("2024-02-29T11:00:00Z"));
-  for (const char* text : {"", "2024", "2024-01-02", "2024-01-02T03:04:05", "2024-13-02T03:04:05Z",
-                           "2024-01-02T25:04:05Z", "2024-01-02T03:04:05.Z", "9999-01-01T00:00:00Z",
-                           "2024-01-02T03:04:05Zx", "2024-01-02T03:04:05+1:00"}) {
+  for (const char* text :
+       {"", "2024", "2024-01-02", "2024-01-02T03:04:05", "2024-13-02T03:04:05Z", "2024-01-02T25:04:05Z",
+        "2024-01-02T03:04:05.Z", "9999-01-01T00:00:00Z", "2024-01-02T03:04:05Zx", "2024-01-02T03:04:05+1:00"}) {
     INFO(text);
     CHECK_FALSE(ParseRfc3339Nanos(text).has_value());
   }

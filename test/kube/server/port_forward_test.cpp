@@ -91,8 +91,7 @@ TEST_CASE("a port that refuses resets its own streams only", "[port_forward]") {
   SpdyClient client(forward.node, "/portForward/default/web/uid-7", {"portforward.k8s.io"});
   const Pair refused = OpenPair(client, "82", "0");
   REQUIRE(client.Until([&] { return client.stream(refused.data).reset && client.stream(refused.error).reset; }));
-  CHECK(client.stream(refused.error).data ==
-        "error forwarding port 82 to pod web, uid uid-7: connection refused");
+  CHECK(client.stream(refused.error).data == "error forwarding port 82 to pod web, uid uid-7: connection refused");
   const std::uint32_t bad = client.Open({{"streamtype", "data"}, {"port", "70000"}, {"requestid", "5"}});
   REQUIRE(client.Until([&] { return client.stream(bad).reset; }));
   const Pair good = OpenPair(client, "80", "1");

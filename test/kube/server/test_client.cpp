@@ -86,7 +86,8 @@ bool TestClient::Send(const std::string& bytes) {
   if (!connected_) return false;
   std::size_t sent = 0;
   while (sent < bytes.size()) {
-    const int count = Restart([&] { return SSL_write(ssl_, bytes.data() + sent, static_cast<int>(bytes.size() - sent)); });
+    const int count =
+        Restart([&] { return SSL_write(ssl_, bytes.data() + sent, static_cast<int>(bytes.size() - sent)); });
     if (count <= 0) return false;
     sent += static_cast<std::size_t>(count);
   }

@@ -55,9 +55,9 @@ void TestNode::Start(const Change& change) {
     SubjectAccessReviewStatus status;
     const ResourceAttributes& wanted = *spec.resourceAttributes;
     std::unique_lock<std::mutex> lock(mutex_);
-    status.allowed = wanted.name == "the-node" && wanted.resource == "nodes" &&
-                     (spec.user == "admin" ||
-                      allowed_.count(spec.user + " " + wanted.verb + " " + wanted.subresource) != 0);
+    status.allowed =
+        wanted.name == "the-node" && wanted.resource == "nodes" &&
+        (spec.user == "admin" || allowed_.count(spec.user + " " + wanted.verb + " " + wanted.subresource) != 0);
     lock.unlock();  // the answer may lead to the next question
     reply(status);
   };
