@@ -64,7 +64,8 @@ absl::Status StatusOfResponse(int code, const std::string& body, std::chrono::mi
   // A proxy in between answers in its own words; those are shown as they are.
   if (auto decoded = Decode<ApiStatus>(body); decoded.ok() && decoded->kind == "Status") answer = *std::move(decoded);
   std::string message = answer.message;
-  if (message.empty()) message = absl::StrCat("HTTP ", code, body.empty() ? "" : ": ", body.substr(0, kMaxPlainMessage));
+  if (message.empty())
+    message = absl::StrCat("HTTP ", code, body.empty() ? "" : ": ", body.substr(0, kMaxPlainMessage));
   absl::Status status(CodeOf(code, answer.reason), message);
   status.SetPayload(kHttpCodeUrl, absl::Cord(absl::StrCat(code)));
   if (!answer.reason.empty()) status.SetPayload(kReasonUrl, absl::Cord(answer.reason));

@@ -47,8 +47,8 @@ class Credentials {
   std::chrono::steady_clock::time_point looked_at_{};
 };
 
-/// The proxy for a server URL, or "": `configured` (kubeconfig's proxy-url), else HTTPS_PROXY or HTTP_PROXY (either case)
-/// unless NO_PROXY names the host. `get` reads the environment. Source: golang.org/x/net/http/httpproxy.
+/// The proxy for a server URL, or "": `configured` (kubeconfig's proxy-url), else HTTPS_PROXY or HTTP_PROXY (either
+/// case) unless NO_PROXY names the host. `get` reads the environment. Source: golang.org/x/net/http/httpproxy.
 std::string ProxyFor(const std::string& server, const std::string& configured,
                      const std::function<std::string(const char* name)>& get);
 

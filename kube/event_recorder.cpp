@@ -158,13 +158,14 @@ Task<void> NodeEventRecorder::SendOne(CorrelatedEvent item) {
       continue;
     }
     // A namespace on its way out takes no new objects: that is its business, not a failure of ours.
-    const bool expected = HasApiCause(status, "NamespaceTerminating") || absl::IsAlreadyExists(status) ||
-                          absl::IsNotFound(status);
+    const bool expected =
+        HasApiCause(status, "NamespaceTerminating") || absl::IsAlreadyExists(status) || absl::IsNotFound(status);
     if (expected) {
       V(4, "Event refused", {{"event", item.event.metadata.name}, {"err", std::string(status.message())}});
     } else {
-      Warn("Event lost", {{"event", item.event.metadata.name}, {"reason", item.event.reason},
-                          {"err", std::string(status.message())}});
+      Warn(
+          "Event lost",
+          {{"event", item.event.metadata.name}, {"reason", item.event.reason}, {"err", std::string(status.message())}});
     }
     co_return;
   }

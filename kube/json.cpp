@@ -383,7 +383,9 @@ std::string FormatParts(std::int64_t unix_nanos, bool micros) {
 }  // namespace
 
 absl::StatusOr<std::int64_t> ParseTime(const std::string& text) {
-  const auto malformed = [&text] { return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is no RFC 3339 time")); };
+  const auto malformed = [&text] {
+    return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is no RFC 3339 time"));
+  };
   std::size_t at = 0;
   const int year = TakeDigits(text, at, 4);
   if (!TakeChar(text, at, '-')) return malformed();

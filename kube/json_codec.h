@@ -1,4 +1,5 @@
-// The codec behind kube/json.h: one template over the field lists, in a few .cpp files (kube/json.cpp, kube/api/*_json.cpp).
+// The codec behind kube/json.h: one template over the field lists, in a few .cpp files (kube/json.cpp,
+// kube/api/*_json.cpp).
 //
 // For the few .cpp files that instantiate it. cpprestsdk's web::json is only named here; kube/json.cpp looks inside.
 // Threads: any.
@@ -286,6 +287,6 @@ std::string Encode(const T& object) {
 }  // namespace burstlet::kube
 
 /// In a .cpp: this type can be decoded and encoded from everywhere.
-#define BURSTLET_JSON_TYPE(T)                                                                        \
+#define BURSTLET_JSON_TYPE(T)                                                                       \
   template absl::StatusOr<T> Decode<T>(const std::string& json, std::vector<std::string>* unknown); \
   template std::string Encode<T>(const T& object)

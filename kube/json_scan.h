@@ -22,7 +22,8 @@ absl::Status CheckJsonOutline(std::string_view text);
 
 /// Calls `visit(key, value)` with the raw slices of an object's members, until it returns false. The key is without
 /// its quotes and not unescaped; the value's inside is not checked. Not an object: an error.
-absl::Status VisitJsonMembers(std::string_view object, const std::function<bool(std::string_view, std::string_view)>& visit);
+absl::Status VisitJsonMembers(std::string_view object,
+                              const std::function<bool(std::string_view, std::string_view)>& visit);
 
 /// The same for the elements of an array.
 absl::Status VisitJsonElements(std::string_view array, const std::function<bool(std::string_view)>& visit);

@@ -177,7 +177,9 @@ void Kind<T>::Answer(Entry<T>& entry, const std::string* json) {
 template <typename T>
 void Kind<T>::SetObject(Entry<T>& entry, std::shared_ptr<const T> object) {
   const bool first = !entry.answered;
-  const auto version = [](const std::shared_ptr<const T>& o) { return o ? o->metadata.resourceVersion : std::string(); };
+  const auto version = [](const std::shared_ptr<const T>& o) {
+    return o ? o->metadata.resourceVersion : std::string();
+  };
   const bool changed = version(entry.object) != version(object);
   entry.answered = true;
   entry.object = std::move(object);
@@ -245,7 +247,8 @@ Task<absl::StatusOr<std::shared_ptr<const T>>> Kind<T>::Get(std::string name_spa
 class NodeObjectWatch final : public ObjectWatch {
  public:
   NodeObjectWatch(Client& client, Loop& loop, int max_watches)
-      : context_(client, loop, max_watches), config_maps_(context_, "configmaps", &Client::GetConfigMap),
+      : context_(client, loop, max_watches),
+        config_maps_(context_, "configmaps", &Client::GetConfigMap),
         secrets_(context_, "secrets", &Client::GetSecret) {}
 
   void AcquireConfigMap(const std::string& owner, const std::string& name_space, const std::string& name) override {

@@ -55,8 +55,13 @@ class Reflector {
  public:
   Reflector(Client& client, Loop& loop, std::string name, std::string path, std::string selector,
             ReflectorHandlers handlers, CancelToken cancel)
-      : client_(client), pause_(loop), name_(std::move(name)), path_(std::move(path)), selector_(std::move(selector)),
-        handlers_(std::move(handlers)), cancel_(std::move(cancel)) {}
+      : client_(client),
+        pause_(loop),
+        name_(std::move(name)),
+        path_(std::move(path)),
+        selector_(std::move(selector)),
+        handlers_(std::move(handlers)),
+        cancel_(std::move(cancel)) {}
 
   Task<void> Run();
 
@@ -78,14 +83,14 @@ class Reflector {
   int failures_ = 0;
 };
 
-/// All pages of the list, told as one Replace. No resourceVersion is asked for: the answer is the present truth, never an
-/// API server's stale cache, which after a restart of the agent would look like deleted pods.
+/// All pages of the list, told as one Replace. No resourceVersion is asked for: the answer is the present truth, never
+/// an API server's stale cache, which after a restart of the agent would look like deleted pods.
 Task<absl::Status> Reflector::List() {
   std::vector<std::string> objects;
   std::string next;
   do {
-    std::string query = WithQuery(path_, {absl::StrCat("limit=", kPageSize),
-                                          next.empty() ? "" : absl::StrCat("continue=", next), selector_});
+    std::string query = WithQuery(
+        path_, {absl::StrCat("limit=", kPageSize), next.empty() ? "" : absl::StrCat("continue=", next), selector_});
     CO_ASSIGN_OR_RETURN(const Response response, co_await client_.Do("GET", std::move(query), "", "", kListTimeout));
     CO_RETURN_IF_ERROR(StatusOfResponse(response.code, response.body, std::chrono::milliseconds(0)));
     CO_ASSIGN_OR_RETURN(Page page, ReadPage(response.body, objects));

@@ -1,7 +1,7 @@
 // How many requests are on the wire at once: each needs a connection of its own (HTTP/1.1), and handshakes are dear.
 //
-// A slot is given back early by requests that turn out slow, so that a stuck webhook never holds up a Lease. First come,
-// first served. Loop thread only.
+// A slot is given back early by requests that turn out slow, so that a stuck webhook never holds up a Lease. First
+// come, first served. Loop thread only.
 #pragma once
 
 #include <deque>

@@ -1,7 +1,7 @@
 // A stream buffer for cpprestsdk that hands each piece of a body on at once instead of storing it.
 //
-// Included by kube/transport.cpp only. `consume` runs on cpprestsdk's threads, one piece at a time; when it returns false
-// the transfer fails: that is the bound on what a server can make us keep.
+// Included by kube/transport.cpp only. `consume` runs on cpprestsdk's threads, one piece at a time; when it returns
+// false the transfer fails: that is the bound on what a server can make us keep.
 #pragma once
 
 #include <utility>

@@ -253,7 +253,9 @@ void SetSocketOptions(int fd) {
 class RestClient final : public Client {
  public:
   RestClient(Loop& loop, ClientConfig config)
-      : loop_(loop), gate_(std::make_shared<LoopGate>(loop)), credentials_(std::move(config)),
+      : loop_(loop),
+        gate_(std::make_shared<LoopGate>(loop)),
+        credentials_(std::move(config)),
         slots_(std::make_shared<RequestSlots>(loop, kRequestSlots)) {}
 
   ~RestClient() override {
@@ -426,7 +428,8 @@ Task<absl::StatusOr<Response>> RestClient::Do(std::string method, std::string pa
     response = co_await DoOnce(method, path, content_type, body, deadline);
   }
   if (LogEnabled(4)) {
-    V(4, "API request", {{"method", method}, {"path", path}, {"status", absl::StatusCodeToString(response.status().code())}});
+    V(4, "API request",
+      {{"method", method}, {"path", path}, {"status", absl::StatusCodeToString(response.status().code())}});
   }
   if (!response.ok() && HttpCodeOf(response.status()) == 0) {
     // The server's own words need no addition; a broken connection does.

@@ -93,12 +93,12 @@ std::string WithQuery(const std::string& path, const std::vector<std::string>& p
 
 Task<absl::Status> RunWatch(Client& client, std::string path, std::string selector, std::string& resource_version,
                             OnWatchObject on_object, CancelToken cancel) {
-  const auto state = std::make_shared<WatchState>(
-      WatchState{resource_version, std::move(on_object), CancelToken(), absl::OkStatus()});
+  const auto state =
+      std::make_shared<WatchState>(WatchState{resource_version, std::move(on_object), CancelToken(), absl::OkStatus()});
   const std::uint64_t chained = cancel.OnCancel([state] { state->stop.Cancel(); });
-  std::string query = WithQuery(path, {"watch=true", "allowWatchBookmarks=true",
-                                       absl::StrCat("timeoutSeconds=", TimeoutSeconds()),
-                                       "resourceVersion=" + resource_version, selector});
+  std::string query =
+      WithQuery(path, {"watch=true", "allowWatchBookmarks=true", absl::StrCat("timeoutSeconds=", TimeoutSeconds()),
+                       "resourceVersion=" + resource_version, selector});
   std::function<void(std::string)> on_line = [state](std::string line) { state->OnLine(line); };
   absl::Status status = co_await client.Stream(std::move(query), std::move(on_line), kIdleLimit, state->stop);
   cancel.Forget(chained);

@@ -67,16 +67,14 @@ TEST_CASE("errors carry code, reason, cause and the server's message", "[client]
     std::string reason;
     absl::StatusCode want;
   };
-  const auto it = GENERATE(Case{404, "NotFound", absl::StatusCode::kNotFound},
-                           Case{409, "AlreadyExists", absl::StatusCode::kAlreadyExists},
-                           Case{409, "Conflict", absl::StatusCode::kAborted},
-                           Case{401, "Unauthorized", absl::StatusCode::kUnauthenticated},
-                           Case{403, "Forbidden", absl::StatusCode::kPermissionDenied},
-                           Case{410, "Expired", absl::StatusCode::kOutOfRange},
-                           Case{422, "Invalid", absl::StatusCode::kInvalidArgument},
-                           Case{429, "TooManyRequests", absl::StatusCode::kUnavailable},
-                           Case{503, "ServiceUnavailable", absl::StatusCode::kUnavailable},
-                           Case{500, "InternalError", absl::StatusCode::kInternal});
+  const auto it = GENERATE(
+      Case{404, "NotFound", absl::StatusCode::kNotFound}, Case{409, "AlreadyExists", absl::StatusCode::kAlreadyExists},
+      Case{409, "Conflict", absl::StatusCode::kAborted}, Case{401, "Unauthorized", absl::StatusCode::kUnauthenticated},
+      Case{403, "Forbidden", absl::StatusCode::kPermissionDenied}, Case{410, "Expired", absl::StatusCode::kOutOfRange},
+      Case{422, "Invalid", absl::StatusCode::kInvalidArgument},
+      Case{429, "TooManyRequests", absl::StatusCode::kUnavailable},
+      Case{503, "ServiceUnavailable", absl::StatusCode::kUnavailable},
+      Case{500, "InternalError", absl::StatusCode::kInternal});
   FakeApiServer server([&it](const FakeRequest&, Reply& reply) {
     reply.Send(it.code,
                R"({"kind":"Status","status":"Failure","message":"no luck","reason":")" + it.reason +
@@ -228,7 +226,8 @@ TEST_CASE("a stream gives lines however they were cut into chunks", "[client]") 
 
 TEST_CASE("a stream's refusal is an error with the server's words", "[client]") {
   FakeApiServer server([](const FakeRequest&, Reply& reply) {
-    reply.Send(410, R"({"kind":"Status","message":"too old","reason":"Expired","code":410})" "\n");
+    reply.Send(410, R"({"kind":"Status","message":"too old","reason":"Expired","code":410})"
+                    "\n");
   });
   Loop loop;
   const auto client = NewClient(loop, ConfigFor(server)).value();
@@ -284,9 +283,8 @@ TEST_CASE("a cancelled stream ends at once, and no line comes after", "[client]"
   StreamResult result;
   CancelToken cancel;
   const auto started = steady_clock::now();
-  REQUIRE(RunTask(loop, RunStream(*client, "/watch", milliseconds(60'000), cancel, result, [cancel]() mutable {
-                    cancel.Cancel();
-                  })));
+  REQUIRE(RunTask(loop, RunStream(*client, "/watch", milliseconds(60'000), cancel, result,
+                                  [cancel]() mutable { cancel.Cancel(); })));
   CHECK(result.status.code() == absl::StatusCode::kCancelled);
   CHECK(result.lines == std::vector<std::string>{"one"});
   CHECK(steady_clock::now() - started < std::chrono::seconds(5));
@@ -302,8 +300,8 @@ TEST_CASE("a client that goes while requests are under way does not hang", "[cli
   auto client = NewClient(*loop, ConfigFor(server)).value();
   StreamResult result;
   TaskGroup group(*loop);
-  group.Spawn("stream", RunStream(*client, "/watch", milliseconds(60'000), CancelToken(), result,
-                                  [&loop] { loop->Stop(); }));
+  group.Spawn("stream",
+              RunStream(*client, "/watch", milliseconds(60'000), CancelToken(), result, [&loop] { loop->Stop(); }));
   loop->Run();
   CHECK(result.lines.size() == 1);
   client.reset();
@@ -380,12 +378,13 @@ TEST_CASE("slow requests do not keep others from the wire", "[client]") {
 TEST_CASE("latency of requests and watch lines over TLS", "[.bench]") {
   const Identity identity;
   std::atomic<std::int64_t> sent{0};
+  Turnstile read;  // one line at a time
   FakeApiServer server(
-      [&sent](const FakeRequest& request, Reply& reply) {
+      [&sent, &read](const FakeRequest& request, Reply& reply) {
         if (!request.Has("watch")) return reply.Send(200, std::string(3000, ' ') + "{}");
         reply.Begin();
         for (int i = 0; i < 100 && reply.open(); ++i) {
-          std::this_thread::sleep_for(milliseconds(5));
+          read.Wait();
           sent = steady_clock::now().time_since_epoch().count();
           reply.Line(std::string(3000, 'x'));
         }
@@ -405,9 +404,11 @@ TEST_CASE("latency of requests and watch lines over TLS", "[.bench]") {
   std::cout << "PATCH p50 " << micros[250] << " us, p99 " << micros[495] << " us\n";
   micros.clear();
   StreamResult result;
+  read.Pass();
   REQUIRE(RunTask(loop, RunStream(*client, "/watch", milliseconds(5000), CancelToken(), result, [&] {
-                    micros.push_back(
-                        static_cast<double>(steady_clock::now().time_since_epoch().count() - sent.load()) / 1000);
+                    micros.push_back(static_cast<double>(steady_clock::now().time_since_epoch().count() - sent.load()) /
+                                     1000);
+                    read.Pass();
                   })));
   std::sort(micros.begin(), micros.end());
   std::cout << "watch line p50 " << micros[50] << " us, p99 " << micros[98] << " us\n";

@@ -52,11 +52,12 @@ TEST_CASE("the current context of a kubeconfig is read", "[credentials]") {
 
 TEST_CASE("a kubeconfig that cannot be used names the field", "[credentials]") {
   const std::string good = kKubeconfig;
-  CHECK(ErrorOf("a: [") .find("kubeconfig: ") == 0);
+  CHECK(ErrorOf("a: [").find("kubeconfig: ") == 0);
   CHECK(ErrorOf("[]") == "kubeconfig: expected a mapping");
   CHECK(ErrorOf(Replace(good, "current-context: n1", "current-context: n2")) ==
         "kubeconfig: contexts has no context \"n2\"");
-  CHECK(ErrorOf(Replace(good, "cluster: local", "cluster: remote")) == "kubeconfig: clusters has no cluster \"remote\"");
+  CHECK(ErrorOf(Replace(good, "cluster: local", "cluster: remote")) ==
+        "kubeconfig: clusters has no cluster \"remote\"");
   CHECK(ErrorOf(Replace(good, "https://10.0.0.1:6443/", "10.0.0.1")) ==
         "kubeconfig: clusters[local].cluster.server: expected an https:// address");
   CHECK(ErrorOf(Replace(good, "Q0E=", "'%%%'")) ==
@@ -68,17 +69,19 @@ TEST_CASE("a kubeconfig that cannot be used names the field", "[credentials]") {
 }
 
 TEST_CASE("proxies follow the environment's rules", "[credentials]") {
-  std::map<std::string, std::string> env{{"HTTPS_PROXY", "proxy.test:3128"},
-                                         {"http_proxy", "http://plain.test:80"},
-                                         {"NO_PROXY", "example.com, .sub.test,10.0.0.0/8,fd00::/8,host.test:6443,192.0.2.7"}};
+  std::map<std::string, std::string> env{
+      {"HTTPS_PROXY", "proxy.test:3128"},
+      {"http_proxy", "http://plain.test:80"},
+      {"NO_PROXY", "example.com, .sub.test,10.0.0.0/8,fd00::/8,host.test:6443,192.0.2.7"}};
   const auto get = [&env](const char* name) { return env[name]; };
   const auto proxy = [&get](const std::string& server) { return ProxyFor(server, "", get); };
   CHECK(proxy("https://api.test") == "http://proxy.test:3128");
   CHECK(proxy("http://api.test") == "http://plain.test:80");
   CHECK(ProxyFor("https://localhost", "http://given.test", get) == "http://given.test");
-  for (const char* direct : {"https://example.com", "https://a.EXAMPLE.com:443", "https://x.sub.test", "https://10.2.3.4",
-                             "https://[fd00::5]:6443", "https://host.test:6443", "https://localhost:1",
-                             "https://127.0.0.9", "https://[::1]", "https://192.0.2.7:8443/path"}) {
+  for (const char* direct :
+       {"https://example.com", "https://a.EXAMPLE.com:443", "https://x.sub.test", "https://10.2.3.4",
+        "https://[fd00::5]:6443", "https://host.test:6443", "https://localhost:1", "https://127.0.0.9", "https://[::1]",
+        "https://192.0.2.7:8443/path"}) {
     INFO(direct);
     CHECK(proxy(direct).empty());
   }

@@ -69,8 +69,9 @@ TEST_CASE("encoding leaves out what is empty, and keeps what must be there", "[j
   CHECK(Encode(status) == R"({"name":"c","ready":false,"restartCount":0,"image":"","imageID":""})");
   status.state.running.emplace();
   status.started = false;
-  CHECK(Encode(status) ==
-        R"({"name":"c","ready":false,"restartCount":0,"image":"","imageID":"","state":{"running":{}},"started":false})");
+  CHECK(
+      Encode(status) ==
+      R"({"name":"c","ready":false,"restartCount":0,"image":"","imageID":"","state":{"running":{}},"started":false})");
   Volume volume;
   volume.name = "v";
   volume.emptyDir.emplace();
@@ -101,7 +102,8 @@ TEST_CASE("secrets carry bytes as base64", "[json]") {
 
 TEST_CASE("a wrong type is an error that names the path", "[json]") {
   const auto error = [](const std::string& text) { return ErrorOf(Decode<Pod>(text).status()); };
-  CHECK(error(R"({"spec":{"containers":[{"name":"a"},{"image":1}]}})") == "spec.containers[1].image: expected a string");
+  CHECK(error(R"({"spec":{"containers":[{"name":"a"},{"image":1}]}})") ==
+        "spec.containers[1].image: expected a string");
   CHECK(error(R"({"spec":{"containers":{}}})") == "spec.containers: expected an array");
   CHECK(error(R"({"spec":{"priority":4294967296}})") == "spec.priority: the number is out of range");
   CHECK(error(R"({"spec":{"priority":1.5}})") == "spec.priority: expected a whole number");
@@ -114,7 +116,8 @@ TEST_CASE("a wrong type is an error that names the path", "[json]") {
 }
 
 TEST_CASE("malformed, deep and large text is refused", "[json]") {
-  for (const char* text : {"", "{", "{\"a\":}", "{} x", "nope", "{\"a\":1,}", "{\"a\" 1}", "\"", "{]", "{\"a\":\"\\", "{,}"}) {
+  for (const char* text :
+       {"", "{", "{\"a\":}", "{} x", "nope", "{\"a\":1,}", "{\"a\" 1}", "\"", "{]", "{\"a\":\"\\", "{,}"}) {
     INFO(text);
     CHECK(Decode<Pod>(text).status().code() == absl::StatusCode::kInvalidArgument);
   }
@@ -148,9 +151,9 @@ TEST_CASE("times are RFC 3339 in every zone", "[json]") {
   CHECK(FormatMicroTime({1767323046000001999}) == "2026-01-02T03:04:06.000001Z");
   CHECK(FormatMicroTime({1767323046000000000}) == "2026-01-02T03:04:06.000000Z");
   CHECK(FormatTime({-1}) == "1969-12-31T23:59:59Z");
-  for (const char* text : {"", "2026", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-01-01T24:00:00Z",
-                           "2026-01-01T00:00:00", "2026-01-01 00:00:00Z", "2026-01-01T00:00:00.Z",
-                           "2026-01-01T00:00:00+0200", "2026-01-01T00:00:00Zx"}) {
+  for (const char* text :
+       {"", "2026", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01T00:00:00",
+        "2026-01-01 00:00:00Z", "2026-01-01T00:00:00.Z", "2026-01-01T00:00:00+0200", "2026-01-01T00:00:00Zx"}) {
     INFO(text);
     CHECK_FALSE(ParseTime(text).ok());
   }

@@ -27,7 +27,9 @@ Response Refused(int code, const std::string& reason) {
 
 struct Fixture {
   Loop loop;
-  std::function<Response(const ScriptedRequest&)> script = [](const ScriptedRequest&) { return ListOf(MapJson("v", 1)); };
+  std::function<Response(const ScriptedRequest&)> script = [](const ScriptedRequest&) {
+    return ListOf(MapJson("v", 1));
+  };
   ScriptedClient client{loop, [this](const ScriptedRequest& request) -> absl::StatusOr<Response> {
                           const Response response = script(request);
                           const auto status = StatusOfResponse(response.code, response.body, {});
@@ -48,7 +50,8 @@ struct Fixture {
   bool Wait(std::function<bool()> condition) { return RunTask(loop, Until(loop, std::move(condition))); }
   int Gets() const {
     int count = 0;
-    for (const auto& request : client.requests) count += request.path.find("fieldSelector") == std::string::npos ? 1 : 0;
+    for (const auto& request : client.requests)
+      count += request.path.find("fieldSelector") == std::string::npos ? 1 : 0;
     return count;
   }
 };
@@ -63,8 +66,7 @@ TEST_CASE("one watch serves all owners of an object", "[object_watch]") {
   CHECK((*map)->data.at("k") == "v");
   REQUIRE(f.Get().ok());
   CHECK(f.client.requests.size() == 1);
-  CHECK(f.client.requests[0].path ==
-        "/api/v1/namespaces/ns/configmaps?limit=500&fieldSelector=metadata.name%3Dm");
+  CHECK(f.client.requests[0].path == "/api/v1/namespaces/ns/configmaps?limit=500&fieldSelector=metadata.name%3Dm");
   CHECK(f.changed.empty());
   REQUIRE(f.Wait([&] { return f.client.streams.size() == 1; }));
   f.watch->Release("pod-1");

@@ -71,8 +71,9 @@ TEST_CASE("a condition is added, deleted, emptied and moved", "[patch]") {
         R"({"$patch":"delete","type":"Initialized"}]}})");
   PodStatus moved = Running();
   std::swap(moved.conditions[0], moved.conditions[1]);
-  CHECK(PodStatusPatch("u", Running(), moved) ==
-        R"({"metadata":{"uid":"u"},"status":{"$setElementOrder/conditions":[{"type":"Initialized"},{"type":"Ready"}]}})");
+  CHECK(
+      PodStatusPatch("u", Running(), moved) ==
+      R"({"metadata":{"uid":"u"},"status":{"$setElementOrder/conditions":[{"type":"Initialized"},{"type":"Ready"}]}})");
 }
 
 TEST_CASE("a first list of conditions is sent as it is", "[patch]") {
@@ -141,8 +142,7 @@ TEST_CASE("labels and annotations are patched by key", "[patch]") {
   ObjectMeta after;
   after.labels = {{"a", "1"}, {"c", "3"}};
   after.annotations = {{"n", "v"}};
-  CHECK(MetadataPatch(before, after) ==
-        R"({"metadata":{"annotations":{"n":"v"},"labels":{"b":null,"c":"3"}}})");
+  CHECK(MetadataPatch(before, after) == R"({"metadata":{"annotations":{"n":"v"},"labels":{"b":null,"c":"3"}}})");
 }
 
 }  // namespace

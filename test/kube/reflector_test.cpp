@@ -126,7 +126,8 @@ TEST_CASE("a version that is too old is answered by a new list", "[reflector]") 
   std::atomic<int> watches{0};
   FakeApiServer server([&](const FakeRequest& request, Reply& reply) {
     if (!IsWatch(request)) return reply.Send(200, List(watches == 0 ? 10 : 50, Object("a", watches == 0 ? 3 : 40)));
-    const std::string gone = R"({"kind":"Status","status":"Failure","message":"too old","reason":"Expired","code":410})";
+    const std::string gone =
+        R"({"kind":"Status","status":"Failure","message":"too old","reason":"Expired","code":410})";
     if (++watches > 1) return reply.WaitForClientToGo();
     if (!as_event) return reply.Send(410, gone);
     reply.Begin();
@@ -135,7 +136,8 @@ TEST_CASE("a version that is too old is answered by a new list", "[reflector]") 
   });
   Recorder recorder;
   REQUIRE(recorder.Run(server, "", 2));
-  CHECK(recorder.told == std::vector<std::string>{"replace:" + Object("a", 3) + ";", "replace:" + Object("a", 40) + ";"});
+  CHECK(recorder.told ==
+        std::vector<std::string>{"replace:" + Object("a", 3) + ";", "replace:" + Object("a", 40) + ";"});
 }
 
 TEST_CASE("a list that fails is tried again soon, and told", "[reflector]") {

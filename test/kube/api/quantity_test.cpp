@@ -1,4 +1,5 @@
-// Quantities as the API server reads and writes them (apimachinery pkg/api/resource/quantity_test.go has the same rules).
+// Quantities as the API server reads and writes them (apimachinery pkg/api/resource/quantity_test.go has the same
+// rules).
 #include "kube/api/quantity.h"
 
 #include <catch2/catch.hpp>
@@ -57,8 +58,8 @@ TEST_CASE("numbers too large are capped", "[quantity]") {
 }
 
 TEST_CASE("text that is no quantity is refused by name", "[quantity]") {
-  for (const char* text : {"", "abc", "1x", "1KI", "1Kib", " 1", "1 ", "1 Mi", "1.2.3", "--1", "1e", "1e+", "0x10", "Mi",
-                           ".", "-", "1mi", "1K", "1e1.5", "1,5"}) {
+  for (const char* text : {"",   "abc", "1x",   "1KI", "1Kib", " 1", "1 ",  "1 Mi", "1.2.3", "--1",
+                           "1e", "1e+", "0x10", "Mi",  ".",    "-",  "1mi", "1K",   "1e1.5", "1,5"}) {
     const auto parsed = ParseQuantity(text);
     INFO(text);
     REQUIRE_FALSE(parsed.ok());

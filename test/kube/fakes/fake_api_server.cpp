@@ -80,7 +80,8 @@ void Reply::Send(int code, const std::string& body, const std::string& headers) 
 }
 
 void Reply::Begin(int code) {
-  Raw("HTTP/1.1 " + std::to_string(code) + " X\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n");
+  Raw("HTTP/1.1 " + std::to_string(code) +
+      " X\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n");
 }
 
 void Reply::Chunk(const std::string& piece) {
@@ -242,6 +243,18 @@ void Gate::Open() {
 void Gate::Wait() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return open_; });
+}
+
+void Turnstile::Pass() {
+  const std::lock_guard lock(mutex_);
+  ++free_;
+  changed_.notify_all();
+}
+
+void Turnstile::Wait() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return free_ > 0; });
+  --free_;
 }
 
 }  // namespace burstlet::kube::test

@@ -1,7 +1,7 @@
 // A scripted HTTP(S) server on a free port of 127.0.0.1: the API server's good and bad days, one thread a connection.
 //
-// The script is called for every request on the connection's thread and answers through Reply: whole answers, streams cut
-// anywhere, silence. Stop (or the destructor) closes all sockets, which ends every blocked script.
+// The script is called for every request on the connection's thread and answers through Reply: whole answers, streams
+// cut anywhere, silence. Stop (or the destructor) closes all sockets, which ends every blocked script.
 #pragma once
 
 #include <openssl/ssl.h>
@@ -21,10 +21,10 @@ namespace burstlet::kube::test {
 
 struct FakeRequest {
   std::string method;
-  std::string target;  // path and query
+  std::string target;                          // path and query
   std::map<std::string, std::string> headers;  // names in lower case
   std::string body;
-  int connection = 0;  // which one, counted from 1
+  int connection = 0;       // which one, counted from 1
   std::string client_name;  // CN of the client's certificate
 
   bool Has(const std::string& part) const { return target.find(part) != std::string::npos; }
@@ -109,6 +109,18 @@ class Gate {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool open_ = false;
+};
+
+/// Like a Gate, but each Pass lets one Wait through.
+class Turnstile {
+ public:
+  void Pass();
+  void Wait();
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int free_ = 0;
 };
 
 }  // namespace burstlet::kube::test
