@@ -25,8 +25,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   burstlet::kube::ChannelOptions options;
   options.want_stdin = options.want_stdout = true;
   options.tty = (data[1] & 0x80) != 0;
-  const auto channels =
-      burstlet::kube::MakeSpdyChannels(burstlet::kube::kSpdyCommandProtocols[data[0] % 4], options);
+  const auto channels = burstlet::kube::MakeSpdyChannels(burstlet::kube::kSpdyCommandProtocols[data[0] % 4], options);
   const std::size_t piece = (data[1] & 0x7FU) + 1;
   Sink sink;
   std::string out;

@@ -31,8 +31,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   burstlet::kube::ChannelOptions options;
   options.want_stdin = options.want_stdout = options.want_stderr = true;
   options.tty = (data[1] & 0x80) != 0;
-  const auto channels = burstlet::kube::MakeWebSocketChannels(
-      burstlet::kube::kWebSocketCommandProtocols[data[0] % 5], options);
+  const auto channels =
+      burstlet::kube::MakeWebSocketChannels(burstlet::kube::kWebSocketCommandProtocols[data[0] % 5], options);
   // The second byte says in which pieces the bytes arrive.
   const std::size_t piece = (data[1] & 0x7FU) + 1;
   Sink sink;
