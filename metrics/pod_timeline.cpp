@@ -6,12 +6,12 @@ const char* PodStageName(PodStage stage) {
   switch (stage) {
     case PodStage::kObserved:
       return "observed";
-    case PodStage::kImage:
-      return "image";
     case PodStage::kVolumes:
       return "volumes";
     case PodStage::kSandbox:
       return "sandbox";
+    case PodStage::kImage:
+      return "image";
     case PodStage::kStarted:
       return "started";
     case PodStage::kReady:

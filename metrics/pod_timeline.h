@@ -15,7 +15,7 @@
 namespace burstlet {
 
 /// The stages in their order; each lasts from the previous stamp to its own.
-enum class PodStage { kObserved, kImage, kVolumes, kSandbox, kStarted, kReady };
+enum class PodStage { kObserved, kVolumes, kSandbox, kImage, kStarted, kReady };
 inline constexpr std::size_t kPodStages = 6;
 const char* PodStageName(PodStage stage);
 

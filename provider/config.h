@@ -38,7 +38,8 @@ struct Config {
   // --- the node object
   bool register_node = true;
   bool recreate_node = true;
-  std::vector<kube::Taint> register_with_taints;  // default: virtual-kubelet.io/provider=burstlet:NoSchedule
+  /// So that only pods that ask for this kind of node come here; an empty list in the file means none.
+  std::vector<kube::Taint> register_with_taints{{"virtual-kubelet.io/provider", "burstlet", "NoSchedule", {}}};
   std::map<std::string, std::string> node_labels;
   std::int64_t max_pods = 500;
   std::int64_t pod_pids_limit = -1;

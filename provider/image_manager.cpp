@@ -111,13 +111,15 @@ kube::Task<absl::StatusOr<std::shared_ptr<const cache::Image>>> ImageManager::En
   }
   events_.PodEvent(*pod, field_path, "Normal", "Pulling", absl::StrCat("Pulling image \"", image, "\""));
   auto credentials = co_await PullCredentials(pod, image);
-  absl::StatusOr<cache::PullResult> pulled = credentials.status();
+  absl::StatusOr<cache::PullResult> pulled = absl::UnknownError("");
   const auto start = std::chrono::steady_clock::now();
   if (credentials.ok()) {
     cache::PullRequest request{image, *std::move(credentials), cancel.flag()};
     cache::ImageStore* store = &store_;
     auto work = [store, request = std::move(request)] { return store->Pull(request); };
     pulled = co_await kube::Offload(loop_, pool_, std::move(work));
+  } else {
+    pulled = credentials.status();
   }
   const auto now = std::chrono::steady_clock::now();
   if (!pulled.ok()) {

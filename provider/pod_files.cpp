@@ -36,14 +36,10 @@ absl::Status WritePodFiles(const AgentPaths& paths, const kube::Pod& pod, const 
   // A node without resolver configuration is possible; the pod then has what its own policy says.
   const auto host_resolv = sandbox::ReadFile(node.host_resolv_conf);
   const auto& ips = pod.spec.hostNetwork ? node.addresses : pod_ips;
-  RETURN_IF_ERROR(sandbox::WriteFile(paths.PodFile(uid, "etc-hosts"), HostsFile(pod, ips, names, host_hosts)));
   ASSIGN_OR_RETURN(const std::string resolv, ResolvConf(pod, node, host_resolv.value_or("")));
-  RETURN_IF_ERROR(sandbox::WriteFile(paths.PodFile(uid, "resolv.conf"), resolv));
-  RETURN_IF_ERROR(sandbox::WriteFile(paths.PodFile(uid, "hostname"), names.hostname + "\n"));
-  for (const char* name : {"etc-hosts", "resolv.conf", "hostname"}) {
-    if (chmod(paths.PodFile(uid, name).c_str(), 0644) != 0) return ErrnoError(errno, name);
-  }
-  return absl::OkStatus();
+  RETURN_IF_ERROR(sandbox::WriteFileAtomically(paths.PodFile(uid, "etc-hosts"), HostsFile(pod, ips, names, host_hosts), 0644));
+  RETURN_IF_ERROR(sandbox::WriteFileAtomically(paths.PodFile(uid, "resolv.conf"), resolv, 0644));
+  return sandbox::WriteFileAtomically(paths.PodFile(uid, "hostname"), names.hostname + "\n", 0644);
 }
 
 absl::Status PrepareContainerFiles(const AgentPaths& paths, const kube::Pod& pod, const std::string& container,

@@ -80,7 +80,7 @@ def test_exec_with_streams_and_exit_code(env):
     try:
         env.exec("box", "sh", "-c", "echo bad >&2; exit 7")
     except harness.CommandError as error:
-        assert error.returncode == 7 and "bad" in error.stderr, error
+        assert error.status == 7 and "bad" in error.stderr, error
     else:
         raise AssertionError("the exit code was lost")
     big = env.exec("box", "sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x")
