@@ -40,7 +40,7 @@ struct Image {
   std::vector<std::string> repo_tags;   // normalised
   std::vector<std::string> layer_dirs;  // host directories for overlayfs, topmost first
   ImageConfig config;
-  std::uint64_t size_bytes = 0;         // unpacked
+  std::uint64_t size_bytes = 0;  // unpacked
 };
 
 struct Credentials {
@@ -51,8 +51,8 @@ struct Credentials {
 };
 
 struct PullRequest {
-  std::string reference;                 // as the user wrote it
-  std::vector<Credentials> credentials;  // tried in order; anonymous last
+  std::string reference;                         // as the user wrote it
+  std::vector<Credentials> credentials;          // tried in order; anonymous last
   std::shared_ptr<std::atomic<bool>> cancelled;  // optional; checked often
 };
 

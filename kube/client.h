@@ -1,7 +1,7 @@
 // The API server's typed verbs, as a node uses them.
 //
-// All calls are coroutines on the loop; the transport (kube/transport) does the work on its own threads. Failure: Status
-// whose code maps the HTTP answer (404 kNotFound, 409 kAlreadyExists for POST / kAborted for conflicts, 401
+// All calls are coroutines on the loop; the transport (kube/transport) does the work on its own threads. Failure:
+// Status whose code maps the HTTP answer (404 kNotFound, 409 kAlreadyExists for POST / kAborted for conflicts, 401
 // kUnauthenticated, 403 kPermissionDenied, 410 kOutOfRange, 422/400 kInvalidArgument, 429/503 kUnavailable, no
 // connection kUnavailable, time-out kDeadlineExceeded), message = the server's own, and HttpCodeOf / RetryAfterOf.
 #pragma once
@@ -53,7 +53,7 @@ class Client {
 
   Task<absl::StatusOr<Node>> GetNode(std::string name);
   Task<absl::StatusOr<Node>> CreateNode(Node node);
-  Task<absl::StatusOr<Node>> PatchNode(std::string name, std::string patch_json);        // strategic merge, metadata/spec
+  Task<absl::StatusOr<Node>> PatchNode(std::string name, std::string patch_json);  // strategic merge, metadata/spec
   Task<absl::StatusOr<Node>> PatchNodeStatus(std::string name, std::string patch_json);  // strategic merge
   Task<absl::StatusOr<Lease>> GetLease(std::string name);
   Task<absl::StatusOr<Lease>> CreateLease(Lease lease);

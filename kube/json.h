@@ -17,7 +17,8 @@ namespace burstlet::kube {
 
 /// Explicitly instantiated for Pod, PodSpec, PodStatus, PodCondition, ContainerStatus, Container, EphemeralContainer,
 /// PodResources..., Node, NodeStatus, ConfigMap, Secret, Event, Service, Lease, TokenRequest, TokenReview,
-/// SubjectAccessReview, ApiStatus, and parts of these (kube/api/*_json.cpp lists them). Errors name the path: "spec.containers[0].image: expected a string".
+/// SubjectAccessReview, ApiStatus, and parts of these (kube/api/*_json.cpp lists them). Errors name the path:
+/// "spec.containers[0].image: expected a string".
 template <typename T>
 absl::StatusOr<T> Decode(const std::string& json, std::vector<std::string>* unknown_fields = nullptr);
 template <typename T>

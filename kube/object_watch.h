@@ -32,7 +32,8 @@ class ObjectWatch {
   virtual Task<void> Stop() { co_return; }
 };
 
-/// Each watch is a connection of its own: beyond `max_watches` objects are fetched when asked for, and kept for a while.
+/// Each watch is a connection of its own: beyond `max_watches` objects are fetched when asked for, and kept for a
+/// while.
 std::unique_ptr<ObjectWatch> NewObjectWatch(Client& client, Loop& loop, int max_watches = 64);
 
 }  // namespace burstlet::kube

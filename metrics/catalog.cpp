@@ -32,28 +32,41 @@ struct Entry {
 };
 
 constexpr std::array kCatalog{
-    Entry{Series::kPodStartStage, Kind::kHistogram, "burstlet_pod_start_stage_seconds", "Time of each stage of a pod's start: from the stage before to its end."},
-    Entry{Series::kPodStartDuration, Kind::kHistogram, "kubelet_pod_start_duration_seconds", "Time from the node seeing a pod for the first time to the pod running."},
-    Entry{Series::kPodStartSliDuration, Kind::kHistogram, "kubelet_pod_start_sli_duration_seconds", "Time from a pod's creation to all its containers reported as started, without image pulls."},
+    Entry{Series::kPodStartStage, Kind::kHistogram, "burstlet_pod_start_stage_seconds",
+          "Time of each stage of a pod's start: from the stage before to its end."},
+    Entry{Series::kPodStartDuration, Kind::kHistogram, "kubelet_pod_start_duration_seconds",
+          "Time from the node seeing a pod for the first time to the pod running."},
+    Entry{Series::kPodStartSliDuration, Kind::kHistogram, "kubelet_pod_start_sli_duration_seconds",
+          "Time from a pod's creation to all its containers reported as started, without image pulls."},
     Entry{Series::kRunningPods, Kind::kGauge, "kubelet_running_pods", "Number of pods that have a running sandbox."},
     Entry{Series::kRunningContainers, Kind::kGauge, "kubelet_running_containers", "Number of containers by state."},
     Entry{Series::kStartedPods, Kind::kCounter, "kubelet_started_pods_total", "Number of pods started."},
-    Entry{Series::kStartedContainers, Kind::kCounter, "kubelet_started_containers_total", "Number of containers started."},
-    Entry{Series::kStartedContainerErrors, Kind::kCounter, "kubelet_started_containers_errors_total", "Number of errors when starting containers."},
-    Entry{Series::kRuntimeOperations, Kind::kCounter, "kubelet_runtime_operations_total", "Number of sandbox operations by type."},
-    Entry{Series::kRuntimeOperationErrors, Kind::kCounter, "kubelet_runtime_operations_errors_total", "Number of failed sandbox operations by type."},
-    Entry{Series::kRuntimeOperationDuration, Kind::kHistogram, "kubelet_runtime_operations_duration_seconds", "Duration of sandbox operations by type."},
-    Entry{Series::kHttpRequests, Kind::kCounter, "kubelet_http_requests_total", "Number of requests to the kubelet port."},
+    Entry{Series::kStartedContainers, Kind::kCounter, "kubelet_started_containers_total",
+          "Number of containers started."},
+    Entry{Series::kStartedContainerErrors, Kind::kCounter, "kubelet_started_containers_errors_total",
+          "Number of errors when starting containers."},
+    Entry{Series::kRuntimeOperations, Kind::kCounter, "kubelet_runtime_operations_total",
+          "Number of sandbox operations by type."},
+    Entry{Series::kRuntimeOperationErrors, Kind::kCounter, "kubelet_runtime_operations_errors_total",
+          "Number of failed sandbox operations by type."},
+    Entry{Series::kRuntimeOperationDuration, Kind::kHistogram, "kubelet_runtime_operations_duration_seconds",
+          "Duration of sandbox operations by type."},
+    Entry{Series::kHttpRequests, Kind::kCounter, "kubelet_http_requests_total",
+          "Number of requests to the kubelet port."},
     Entry{Series::kImagePulls, Kind::kCounter, "burstlet_image_pulls_total", "Number of image pulls by result."},
-    Entry{Series::kImagePullBytes, Kind::kCounter, "burstlet_image_pull_bytes_total", "Bytes downloaded from registries."},
-    Entry{Series::kImagePullDuration, Kind::kHistogram, "burstlet_image_pull_duration_seconds", "Duration of image pulls that downloaded something."},
+    Entry{Series::kImagePullBytes, Kind::kCounter, "burstlet_image_pull_bytes_total",
+          "Bytes downloaded from registries."},
+    Entry{Series::kImagePullDuration, Kind::kHistogram, "burstlet_image_pull_duration_seconds",
+          "Duration of image pulls that downloaded something."},
     Entry{Series::kStatusWrites, Kind::kCounter, "burstlet_pod_status_writes_total", "Pod status writes by result."},
     Entry{Series::kNodeName, Kind::kGauge, "kubelet_node_name", "The node's name. The value is always 1."},
     Entry{Series::kBuildInfo, Kind::kGauge, "burstlet_build_info", "The version of the agent. The value is always 1."},
-    Entry{Series::kDroppedLogLines, Kind::kGauge, "burstlet_log_lines_dropped", "Log lines dropped because the queue was full."},
+    Entry{Series::kDroppedLogLines, Kind::kGauge, "burstlet_log_lines_dropped",
+          "Log lines dropped because the queue was full."},
 };
 
-const prometheus::Histogram::BucketBoundaries kSeconds{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600};
+const prometheus::Histogram::BucketBoundaries kSeconds{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
+                                                       1,      2.5,   5,      10,    30,   60,    120,  300, 600};
 
 using AnyFamily = std::variant<prometheus::Family<prometheus::Counter>*, prometheus::Family<prometheus::Gauge>*,
                                prometheus::Family<prometheus::Histogram>*>;
@@ -72,9 +85,11 @@ std::string ProcessMetrics() {
   text += "# HELP process_cpu_seconds_total Total user and system CPU time spent in seconds.\n";
   text += "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total " + std::to_string(cpu) + "\n";
   text += "# HELP process_resident_memory_bytes Resident memory size in bytes.\n";
-  text += "# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes " + std::to_string(pages_resident * page) + "\n";
+  text += "# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes " +
+          std::to_string(pages_resident * page) + "\n";
   text += "# HELP process_virtual_memory_bytes Virtual memory size in bytes.\n";
-  text += "# TYPE process_virtual_memory_bytes gauge\nprocess_virtual_memory_bytes " + std::to_string(pages_total * page) + "\n";
+  text += "# TYPE process_virtual_memory_bytes gauge\nprocess_virtual_memory_bytes " +
+          std::to_string(pages_total * page) + "\n";
   return text;
 }
 
@@ -97,7 +112,8 @@ Metrics::Metrics() : state_(std::make_unique<State>()) {
         state_->families[i] = &prometheus::BuildGauge().Name(entry.name).Help(entry.help).Register(state_->registry);
         break;
       case Kind::kHistogram:
-        state_->families[i] = &prometheus::BuildHistogram().Name(entry.name).Help(entry.help).Register(state_->registry);
+        state_->families[i] =
+            &prometheus::BuildHistogram().Name(entry.name).Help(entry.help).Register(state_->registry);
         break;
     }
   }
@@ -106,15 +122,21 @@ Metrics::Metrics() : state_(std::make_unique<State>()) {
 Metrics::~Metrics() = default;
 
 void Metrics::Add(Series series, const Labels& labels, double amount) {
-  std::get<prometheus::Family<prometheus::Counter>*>(state_->families[static_cast<std::size_t>(series)])->Add(labels).Increment(amount);
+  std::get<prometheus::Family<prometheus::Counter>*>(state_->families[static_cast<std::size_t>(series)])
+      ->Add(labels)
+      .Increment(amount);
 }
 
 void Metrics::Set(Series series, double value, const Labels& labels) {
-  std::get<prometheus::Family<prometheus::Gauge>*>(state_->families[static_cast<std::size_t>(series)])->Add(labels).Set(value);
+  std::get<prometheus::Family<prometheus::Gauge>*>(state_->families[static_cast<std::size_t>(series)])
+      ->Add(labels)
+      .Set(value);
 }
 
 void Metrics::Observe(Series series, double value, const Labels& labels) {
-  std::get<prometheus::Family<prometheus::Histogram>*>(state_->families[static_cast<std::size_t>(series)])->Add(labels, kSeconds).Observe(value);
+  std::get<prometheus::Family<prometheus::Histogram>*>(state_->families[static_cast<std::size_t>(series)])
+      ->Add(labels, kSeconds)
+      .Observe(value);
 }
 
 std::string Metrics::Text() const {

@@ -11,25 +11,25 @@
 namespace burstlet {
 
 enum class Series {
-  kPodStartStage,         // histogram {stage}
-  kPodStartDuration,      // histogram
-  kPodStartSliDuration,   // histogram
-  kRunningPods,           // gauge
-  kRunningContainers,     // gauge {container_state}
-  kStartedPods,           // counter
-  kStartedContainers,     // counter {container_type}
-  kStartedContainerErrors,  // counter {container_type, code}
-  kRuntimeOperations,     // counter {operation_type}
-  kRuntimeOperationErrors,  // counter {operation_type}
+  kPodStartStage,             // histogram {stage}
+  kPodStartDuration,          // histogram
+  kPodStartSliDuration,       // histogram
+  kRunningPods,               // gauge
+  kRunningContainers,         // gauge {container_state}
+  kStartedPods,               // counter
+  kStartedContainers,         // counter {container_type}
+  kStartedContainerErrors,    // counter {container_type, code}
+  kRuntimeOperations,         // counter {operation_type}
+  kRuntimeOperationErrors,    // counter {operation_type}
   kRuntimeOperationDuration,  // histogram {operation_type}
-  kHttpRequests,          // counter {method, path, server_type, long_running}
-  kImagePulls,            // counter {result}
-  kImagePullBytes,        // counter
-  kImagePullDuration,     // histogram
-  kStatusWrites,          // counter {result}
-  kNodeName,              // gauge {node}
-  kBuildInfo,             // gauge {version}
-  kDroppedLogLines,       // gauge
+  kHttpRequests,              // counter {method, path, server_type, long_running}
+  kImagePulls,                // counter {result}
+  kImagePullBytes,            // counter
+  kImagePullDuration,         // histogram
+  kStatusWrites,              // counter {result}
+  kNodeName,                  // gauge {node}
+  kBuildInfo,                 // gauge {version}
+  kDroppedLogLines,           // gauge
 };
 
 using Labels = std::map<std::string, std::string>;

@@ -30,7 +30,8 @@ std::vector<std::pair<PodStage, double>> PodTimeline::Durations() const {
   std::optional<Clock::time_point> previous;
   for (std::size_t i = 0; i < kPodStages; ++i) {
     if (!stamps_[i]) continue;
-    if (previous) out.emplace_back(static_cast<PodStage>(i), std::chrono::duration<double>(*stamps_[i] - *previous).count());
+    if (previous)
+      out.emplace_back(static_cast<PodStage>(i), std::chrono::duration<double>(*stamps_[i] - *previous).count());
     previous = stamps_[i];
   }
   return out;

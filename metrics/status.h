@@ -52,10 +52,10 @@ absl::Status ToStatus(const absl::StatusOr<T>& value) {
 #define BURSTLET_CONCAT(a, b) BURSTLET_CONCAT_INNER(a, b)
 
 /// Returns from the function when `expr` (Status or StatusOr) is an error.
-#define RETURN_IF_ERROR(expr)                                                         \
-  do {                                                                                \
-    ::absl::Status burstlet_status_ = ::burstlet::status_internal::ToStatus((expr));  \
-    if (!burstlet_status_.ok()) return burstlet_status_;                              \
+#define RETURN_IF_ERROR(expr)                                                        \
+  do {                                                                               \
+    ::absl::Status burstlet_status_ = ::burstlet::status_internal::ToStatus((expr)); \
+    if (!burstlet_status_.ok()) return burstlet_status_;                             \
   } while (false)
 
 /// `ASSIGN_OR_RETURN(auto x, F());`: unwraps a StatusOr or returns its error.
@@ -66,14 +66,13 @@ absl::Status ToStatus(const absl::StatusOr<T>& value) {
   lhs = std::move(tmp).value()
 
 /// The coroutine twins. `expr` may hold one co_await.
-#define CO_RETURN_IF_ERROR(expr)                                                      \
-  do {                                                                                \
-    ::absl::Status burstlet_status_ = ::burstlet::status_internal::ToStatus((expr));  \
-    if (!burstlet_status_.ok()) co_return burstlet_status_;                           \
+#define CO_RETURN_IF_ERROR(expr)                                                     \
+  do {                                                                               \
+    ::absl::Status burstlet_status_ = ::burstlet::status_internal::ToStatus((expr)); \
+    if (!burstlet_status_.ok()) co_return burstlet_status_;                          \
   } while (false)
 
-#define CO_ASSIGN_OR_RETURN(lhs, expr) \
-  CO_ASSIGN_OR_RETURN_INNER(BURSTLET_CONCAT(status_or_, __LINE__), lhs, expr)
+#define CO_ASSIGN_OR_RETURN(lhs, expr) CO_ASSIGN_OR_RETURN_INNER(BURSTLET_CONCAT(status_or_, __LINE__), lhs, expr)
 #define CO_ASSIGN_OR_RETURN_INNER(tmp, lhs, expr) \
   auto tmp = (expr);                              \
   if (!tmp.ok()) co_return tmp.status();          \

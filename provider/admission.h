@@ -26,7 +26,7 @@ struct AdmissionContext {
   const std::map<std::string, std::string>& node_labels;  // as the API server has them now
   const std::vector<kube::Taint>& node_taints;
   std::vector<std::shared_ptr<const kube::Pod>> active_pods;  // admitted and not terminal, without this one
-  std::set<std::string> runtime_handlers;  // "" (default) and the configured ones
+  std::set<std::string> runtime_handlers;                     // "" (default) and the configured ones
   std::set<std::string> allowed_unsafe_sysctls;
 };
 

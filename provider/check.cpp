@@ -84,7 +84,8 @@ CheckResult CheckSeccomp() {
 CheckResult CheckUserNamespaces() {
   const auto limit = sandbox::ReadFile("/proc/sys/user/max_user_namespaces");
   if (!limit.ok()) return Warn("user namespaces", "not in this kernel", "pods with hostUsers: false will be refused");
-  if (std::atoi(limit->c_str()) == 0) return Warn("user namespaces", "switched off", "sysctl user.max_user_namespaces=65536");
+  if (std::atoi(limit->c_str()) == 0)
+    return Warn("user namespaces", "switched off", "sysctl user.max_user_namespaces=65536");
   return Ok("user namespaces", "available");
 }
 
@@ -92,7 +93,8 @@ CheckResult CheckForwardingFirewall(const Config& config) {
   if (config.network != "builtin") return Ok("forwarding", "the built-in network is off");
   const absl::Status status = sandbox::CheckForwarding();
   if (status.ok()) return Ok("forwarding", "no firewall drops it");
-  return Warn("forwarding", std::string(status.message()), "accept forwarding from and to the pod CIDR in that firewall");
+  return Warn("forwarding", std::string(status.message()),
+              "accept forwarding from and to the pod CIDR in that firewall");
 }
 
 CheckResult CheckPort(const Config& config) {
@@ -118,7 +120,7 @@ CheckResult CheckKvm() {
 }
 
 CheckResult CheckDisk(const Config& config) {
-  struct statvfs info {};
+  struct statvfs info{};
   std::string directory = config.root_dir;
   while (statvfs(directory.c_str(), &info) != 0 && directory.size() > 1) {
     directory = directory.substr(0, directory.rfind('/'));
@@ -132,7 +134,8 @@ CheckResult CheckDisk(const Config& config) {
 
 CheckResult CheckResolver(const Config& config) {
   if (access(config.resolv_conf.c_str(), R_OK) == 0) return Ok("resolver", config.resolv_conf);
-  return Warn("resolver", absl::StrCat(config.resolv_conf, ": ", strerror(errno)), "set resolvConf to the host's resolver file");
+  return Warn("resolver", absl::StrCat(config.resolv_conf, ": ", strerror(errno)),
+              "set resolvConf to the host's resolver file");
 }
 
 }  // namespace

@@ -163,9 +163,18 @@ Setter Taints(std::vector<kube::Taint>& out) {
 
 Fields AuthenticationFields(Config& config) {
   return {
-      {"x509", [&](const YamlNode& n) { return Apply(n, "authentication.x509", {{"clientCAFile", Text(config.client_ca_file)}}); }},
-      {"webhook", [&](const YamlNode& n) { return Apply(n, "authentication.webhook", {{"enabled", Boolean(config.webhook_authentication)}}); }},
-      {"anonymous", [&](const YamlNode& n) { return Apply(n, "authentication.anonymous", {{"enabled", Boolean(config.anonymous_authentication)}}); }},
+      {"x509",
+       [&](const YamlNode& n) {
+         return Apply(n, "authentication.x509", {{"clientCAFile", Text(config.client_ca_file)}});
+       }},
+      {"webhook",
+       [&](const YamlNode& n) {
+         return Apply(n, "authentication.webhook", {{"enabled", Boolean(config.webhook_authentication)}});
+       }},
+      {"anonymous",
+       [&](const YamlNode& n) {
+         return Apply(n, "authentication.anonymous", {{"enabled", Boolean(config.anonymous_authentication)}});
+       }},
   };
 }
 
@@ -176,9 +185,11 @@ Fields ServerFields(Config& config) {
       {"port", Integer(config.port, 0, 65535)},
       {"tlsCertFile", Text(config.tls_cert_file)},
       {"tlsPrivateKeyFile", Text(config.tls_private_key_file)},
-      {"logging", [&](const YamlNode& n) {
-         return Apply(n, "logging", {{"format", Choice(config.log_format, {"text", "json"})},
-                                     {"verbosity", Integer(config.verbosity, 0, 10)}});
+      {"logging",
+       [&](const YamlNode& n) {
+         return Apply(n, "logging",
+                      {{"format", Choice(config.log_format, {"text", "json"})},
+                       {"verbosity", Integer(config.verbosity, 0, 10)}});
        }},
   };
 }
@@ -204,24 +215,37 @@ Fields PodFields(Config& config) {
   return {
       {"cgroupRoot", Text(config.cgroup_root)},
       {"podLogsDir", Text(config.pod_logs_dir)},
-      {"clusterDNS", TextList([&](std::string item) { config.cluster_dns.push_back(std::move(item)); return absl::OkStatus(); })},
+      {"clusterDNS", TextList([&](std::string item) {
+         config.cluster_dns.push_back(std::move(item));
+         return absl::OkStatus();
+       })},
       {"clusterDomain", Text(config.cluster_domain)},
       {"resolvConf", Text(config.resolv_conf)},
-      {"podCIDR", [&](const YamlNode& n) {
+      {"podCIDR",
+       [&](const YamlNode& n) {
          config.pod_cidrs = absl::StrSplit(n.scalar, ',', absl::SkipWhitespace());
          return absl::OkStatus();
        }},
       {"network", Choice(config.network, {"builtin", "none"})},
       {"seccompDefault", Boolean(config.seccomp_default)},
-      {"allowedUnsafeSysctls", TextList([&](std::string item) { config.allowed_unsafe_sysctls.insert(std::move(item)); return absl::OkStatus(); })},
-      {"crashLoopBackOff", [&](const YamlNode& n) {
-         return Apply(n, "crashLoopBackOff", {{"maxContainerRestartPeriod", Duration(config.max_container_restart_period, 1, 300)}});
+      {"allowedUnsafeSysctls", TextList([&](std::string item) {
+         config.allowed_unsafe_sysctls.insert(std::move(item));
+         return absl::OkStatus();
+       })},
+      {"crashLoopBackOff",
+       [&](const YamlNode& n) {
+         return Apply(n, "crashLoopBackOff",
+                      {{"maxContainerRestartPeriod", Duration(config.max_container_restart_period, 1, 300)}});
        }},
       {"sandboxPoolSize", Integer(config.sandbox_pool_size, 0, 1000)},
       {"maxParallelImagePulls", Integer(config.max_parallel_image_pulls, 1, 64)},
-      {"registries", [&](const YamlNode& n) {
+      {"registries",
+       [&](const YamlNode& n) {
          return Apply(n, "registries",
-                      {{"plainHTTP", TextList([&](std::string item) { config.plain_http_registries.push_back(std::move(item)); return absl::OkStatus(); })},
+                      {{"plainHTTP", TextList([&](std::string item) {
+                          config.plain_http_registries.push_back(std::move(item));
+                          return absl::OkStatus();
+                        })},
                        {"caFile", Text(config.registry_ca_file)}});
        }},
   };
@@ -229,7 +253,9 @@ Fields PodFields(Config& config) {
 
 absl::Status CheckReadable(const std::string& field, const std::string& file) {
   if (file.empty()) return absl::OkStatus();
-  if (access(file.c_str(), R_OK) != 0) return absl::InvalidArgumentError(absl::StrCat(field, ": ", file, ": ", ErrnoError(errno, "cannot be read").message()));
+  if (access(file.c_str(), R_OK) != 0)
+    return absl::InvalidArgumentError(
+        absl::StrCat(field, ": ", file, ": ", ErrnoError(errno, "cannot be read").message()));
   return absl::OkStatus();
 }
 
@@ -271,7 +297,8 @@ absl::Status LoadConfigFile(const std::string& file, Config& config) {
   std::string text;
   char buffer[65536];
   ssize_t got = 0;
-  while ((got = read(fd, buffer, sizeof(buffer))) > 0 && text.size() < (4u << 20)) text.append(buffer, static_cast<std::size_t>(got));
+  while ((got = read(fd, buffer, sizeof(buffer))) > 0 && text.size() < (4u << 20))
+    text.append(buffer, static_cast<std::size_t>(got));
   const int error = errno;
   close(fd);
   if (got < 0) return ErrnoError(error, absl::StrCat("configuration file ", file));
@@ -282,7 +309,8 @@ absl::Status FinishConfig(Config& config) {
   if (config.root_dir.empty() || config.root_dir[0] != '/') {
     return absl::InvalidArgumentError("--root-dir: an absolute path is needed");
   }
-  if (config.cgroup_root.empty() || config.cgroup_root[0] != '/' || config.cgroup_root.find("..") != std::string::npos) {
+  if (config.cgroup_root.empty() || config.cgroup_root[0] != '/' ||
+      config.cgroup_root.find("..") != std::string::npos) {
     return absl::InvalidArgumentError("cgroupRoot: an absolute path below the cgroup mount is needed");
   }
   if (config.cgroup_root.find("kubepods") != std::string::npos) {
@@ -317,14 +345,16 @@ std::string ConfigJson(const Config& config) {
   for (const std::string& cidr : config.pod_cidrs) absl::StrAppend(&cidrs, cidrs.empty() ? "" : ",", cidr);
   return absl::StrCat(
       "{\"kubeletconfig\":{\"kind\":\"BurstletConfiguration\",\"apiVersion\":\"burstlet.io/v1alpha1\",\"address\":",
-      quoted(config.address), ",\"port\":", config.port, ",\"authentication\":{\"x509\":{\"clientCAFile\":",
-      quoted(config.client_ca_file), "},\"webhook\":{\"enabled\":", config.webhook_authentication ? "true" : "false",
-      "},\"anonymous\":{\"enabled\":", config.anonymous_authentication ? "true" : "false",
-      "}},\"clusterDNS\":[", dns, "],\"clusterDomain\":", quoted(config.cluster_domain), ",\"podCIDR\":", quoted(cidrs),
-      ",\"maxPods\":", config.max_pods, ",\"podPidsLimit\":", config.pod_pids_limit, ",\"cgroupRoot\":",
-      quoted(config.cgroup_root), ",\"podLogsDir\":", quoted(config.pod_logs_dir), ",\"seccompDefault\":",
-      config.seccomp_default ? "true" : "false", ",\"network\":", quoted(config.network), ",\"sandboxPoolSize\":",
-      config.sandbox_pool_size, ",\"maxParallelImagePulls\":", config.max_parallel_image_pulls, "}}");
+      quoted(config.address), ",\"port\":", config.port,
+      ",\"authentication\":{\"x509\":{\"clientCAFile\":", quoted(config.client_ca_file),
+      "},\"webhook\":{\"enabled\":", config.webhook_authentication ? "true" : "false",
+      "},\"anonymous\":{\"enabled\":", config.anonymous_authentication ? "true" : "false", "}},\"clusterDNS\":[", dns,
+      "],\"clusterDomain\":", quoted(config.cluster_domain), ",\"podCIDR\":", quoted(cidrs),
+      ",\"maxPods\":", config.max_pods, ",\"podPidsLimit\":", config.pod_pids_limit,
+      ",\"cgroupRoot\":", quoted(config.cgroup_root), ",\"podLogsDir\":", quoted(config.pod_logs_dir),
+      ",\"seccompDefault\":", config.seccomp_default ? "true" : "false", ",\"network\":", quoted(config.network),
+      ",\"sandboxPoolSize\":", config.sandbox_pool_size, ",\"maxParallelImagePulls\":", config.max_parallel_image_pulls,
+      "}}");
 }
 
 }  // namespace burstlet::provider

@@ -144,7 +144,8 @@ void DefaultVolume(kube::Volume& volume) {
   }
 }
 
-// --- pod-level resources (pkg/api/pod/util.go DefaultPodLevelResources) -----------------------------------------------
+// --- pod-level resources (pkg/api/pod/util.go DefaultPodLevelResources)
+// -----------------------------------------------
 
 bool IsHugePages(const std::string& name) { return name.starts_with("hugepages-"); }
 bool IsOvercommitted(const std::string& name) { return name == "cpu" || name == "memory"; }

@@ -36,7 +36,12 @@ std::string EffectivePullPolicy(const kube::Container& container) {
 
 ImageManager::ImageManager(kube::Loop& loop, cache::ImageStore& store, ObjectSource& objects,
                            kube::EventRecorder& events, unsigned parallel_pulls)
-    : loop_(loop), store_(store), objects_(objects), events_(events), pool_(parallel_pulls), backoff_(Backoff::Limits{}) {}
+    : loop_(loop),
+      store_(store),
+      objects_(objects),
+      events_(events),
+      pool_(parallel_pulls),
+      backoff_(Backoff::Limits{}) {}
 
 std::shared_ptr<const cache::Image> ImageManager::FindReady(const kube::Container& container) {
   if (EffectivePullPolicy(container) == "Always") return nullptr;
@@ -83,8 +88,8 @@ kube::Task<absl::StatusOr<std::shared_ptr<const cache::Image>>> ImageManager::En
   const std::string image = container.image;
   const auto normalized = cache::NormalizeReference(image);
   if (!normalized.ok()) {
-    const std::string message = absl::StrCat("Failed to apply default image tag \"", image, "\": ",
-                                             std::string(normalized.status().message()));
+    const std::string message =
+        absl::StrCat("Failed to apply default image tag \"", image, "\": ", std::string(normalized.status().message()));
     events_.PodEvent(*pod, field_path, "Warning", "InspectFailed", message);
     co_return ReasonError(absl::StatusCode::kInvalidArgument, "InvalidImageName", message);
   }
@@ -96,7 +101,8 @@ kube::Task<absl::StatusOr<std::shared_ptr<const cache::Image>>> ImageManager::En
       co_return present;
     }
     if (policy == "Never") {
-      const std::string message = absl::StrCat("Container image \"", image, "\" is not present with pull policy of Never");
+      const std::string message =
+          absl::StrCat("Container image \"", image, "\" is not present with pull policy of Never");
       events_.PodEvent(*pod, field_path, "Warning", "ErrImageNeverPull", message);
       co_return ReasonError(absl::StatusCode::kNotFound, "ErrImageNeverPull", message);
     }
@@ -134,10 +140,10 @@ kube::Task<absl::StatusOr<std::shared_ptr<const cache::Image>>> ImageManager::En
   }
   failures_.erase(key);
   backoff_.Forget(key);
-  events_.PodEvent(*pod, field_path, "Normal", "Pulled",
-                   absl::StrCat("Successfully pulled image \"", image, "\" in ", Seconds(now - start), " (",
-                                Seconds(now - start), " including waiting). Image size: ", pulled->image->size_bytes,
-                                " bytes."));
+  events_.PodEvent(
+      *pod, field_path, "Normal", "Pulled",
+      absl::StrCat("Successfully pulled image \"", image, "\" in ", Seconds(now - start), " (", Seconds(now - start),
+                   " including waiting). Image size: ", pulled->image->size_bytes, " bytes."));
   co_return pulled->image;
 }
 

@@ -65,7 +65,8 @@ void ContainerLogs(Api& api, const ContainerRef& ref, const kube::LogOptions& op
   auto path = (*worker)->LogPath(ref.container, options.previous);
   if (!path.ok()) return reply(path.status());
   // Finished once this run has ended: the id tells it from a later one.
-  const ContainerInstance& instance = (*worker)->view().containers.at(ref.container).instances[options.previous ? 1 : 0];
+  const ContainerInstance& instance =
+      (*worker)->view().containers.at(ref.container).instances[options.previous ? 1 : 0];
   auto ended = std::make_shared<std::atomic<bool>>(instance.phase == ContainerInstance::Phase::kExited);
   kube::LogSource source;
   source.path = *std::move(path);
@@ -145,7 +146,8 @@ void ResourceMetrics(Api& api, const Reply<std::string>& reply) {
       }
       target.usage.stats = *std::move(stats);
       target.usage.read_at =
-          std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+          std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+              .count();
       pods.push_back(std::move(target.usage));
     }
     reply(ResourceMetricsText(ReadNodeUsage(), pods, failed));
@@ -164,7 +166,8 @@ std::string MetricsText(Api& api) {
     }
   }
   api.metrics.Set(Series::kRunningPods, pods);
-  for (const auto& [state, count] : containers) api.metrics.Set(Series::kRunningContainers, count, {{"container_state", state}});
+  for (const auto& [state, count] : containers)
+    api.metrics.Set(Series::kRunningContainers, count, {{"container_state", state}});
   api.metrics.Set(Series::kDroppedLogLines, static_cast<double>(DroppedLogLines()));
   return api.metrics.Text();
 }
@@ -198,8 +201,8 @@ kube::Task<void> ReviewAccess(kube::Client* client, kube::SubjectAccessReviewSpe
 
 }  // namespace
 
-kube::KubeletHandlers MakeKubeletHandlers(kube::Loop& loop, PodRuntime& runtime, kube::Client& client,
-                                          Metrics& metrics, const Config& config) {
+kube::KubeletHandlers MakeKubeletHandlers(kube::Loop& loop, PodRuntime& runtime, kube::Client& client, Metrics& metrics,
+                                          const Config& config) {
   auto api = std::make_shared<Api>(Api{loop, runtime, client, metrics});
   kube::KubeletHandlers handlers;
   handlers.pods_json = [api] { return OnLoop(api->loop, [api] { return PodList(*api, false); }); };
@@ -217,13 +220,16 @@ kube::KubeletHandlers MakeKubeletHandlers(kube::Loop& loop, PodRuntime& runtime,
     return alive == "ok" ? absl::OkStatus() : absl::UnavailableError("the sync loop does not answer");
   };
   handlers.container_logs = [api](ContainerRef ref, kube::LogOptions options, Reply<kube::LogSource> reply) {
-    api->loop.Post([api, ref = std::move(ref), options, reply = std::move(reply)] { ContainerLogs(*api, ref, options, reply); });
+    api->loop.Post(
+        [api, ref = std::move(ref), options, reply = std::move(reply)] { ContainerLogs(*api, ref, options, reply); });
   };
   handlers.exec = [api](kube::ExecRequest request, Reply<kube::ExecSession> reply) {
-    api->loop.Post([api, request = std::move(request), reply = std::move(reply)] { StartStreams(*api, request, false, reply); });
+    api->loop.Post(
+        [api, request = std::move(request), reply = std::move(reply)] { StartStreams(*api, request, false, reply); });
   };
   handlers.attach = [api](kube::ExecRequest request, Reply<kube::ExecSession> reply) {
-    api->loop.Post([api, request = std::move(request), reply = std::move(reply)] { StartStreams(*api, request, true, reply); });
+    api->loop.Post(
+        [api, request = std::move(request), reply = std::move(reply)] { StartStreams(*api, request, true, reply); });
   };
   handlers.review_token = [api](std::string token, Reply<kube::TokenReviewStatus> reply) {
     api->loop.Post([api, token = std::move(token), reply = std::move(reply)] {

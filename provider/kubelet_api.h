@@ -12,7 +12,7 @@
 namespace burstlet::provider {
 
 /// The references outlive the server that calls the handlers.
-kube::KubeletHandlers MakeKubeletHandlers(kube::Loop& loop, PodRuntime& runtime, kube::Client& client,
-                                          Metrics& metrics, const Config& config);
+kube::KubeletHandlers MakeKubeletHandlers(kube::Loop& loop, PodRuntime& runtime, kube::Client& client, Metrics& metrics,
+                                          const Config& config);
 
 }  // namespace burstlet::provider

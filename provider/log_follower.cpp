@@ -56,14 +56,15 @@ class InotifyFollower : public LogFollower {
 
  private:
   void Wait() {
-    descriptor_.async_wait(boost::asio::posix::stream_descriptor::wait_read, [this](const boost::system::error_code& error) {
-      if (error) return;
-      alignas(inotify_event) char buffer[4096];
-      while (read(inotify_, buffer, sizeof(buffer)) > 0) {
-      }
-      Drain();
-      Wait();
-    });
+    descriptor_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                           [this](const boost::system::error_code& error) {
+                             if (error) return;
+                             alignas(inotify_event) char buffer[4096];
+                             while (read(inotify_, buffer, sizeof(buffer)) > 0) {
+                             }
+                             Drain();
+                             Wait();
+                           });
   }
 
   void Read(Source& source) {

@@ -21,7 +21,7 @@ class LogFollower {
 };
 
 /// `write` gets whole lines and which stream ("stdout", "stderr") they came on.
-std::unique_ptr<LogFollower> NewLogFollower(kube::Loop& loop,
-                                            std::function<void(const std::string& line, const std::string& stream)> write);
+std::unique_ptr<LogFollower> NewLogFollower(
+    kube::Loop& loop, std::function<void(const std::string& line, const std::string& stream)> write);
 
 }  // namespace burstlet::provider

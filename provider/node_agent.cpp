@@ -205,12 +205,14 @@ absl::Status RunNodeAgent(Config config) {
                              config.allowed_unsafe_sysctls};
     return Admit(pod, context);
   };
-  ASSIGN_OR_RETURN(auto runtime, PodRuntime::Open(config, node,
-                                                  {loop, *objects, *events, *sink, metrics, admit,
-                                                   [&services](const std::string& name_space) { return services.For(name_space); }}));
+  ASSIGN_OR_RETURN(auto runtime,
+                   PodRuntime::Open(config, node,
+                                    {loop, *objects, *events, *sink, metrics, admit,
+                                     [&services](const std::string& name_space) { return services.For(name_space); }}));
   watches->OnChange([&](const std::string& owner) { runtime->workers().ObjectsChanged(owner); });
 
-  ASSIGN_OR_RETURN(auto server, StartServer(config, node, MakeKubeletHandlers(loop, *runtime, *client, metrics, config)));
+  ASSIGN_OR_RETURN(auto server,
+                   StartServer(config, node, MakeKubeletHandlers(loop, *runtime, *client, metrics, config)));
   node.kubelet_port = server->port();
   controller = NewNodeController(*client, loop, runtime->tasks(), node, MakeNodeControllerConfig(config),
                                  ConditionsOf(node_config, *runtime), events.get());
@@ -231,8 +233,8 @@ absl::Status RunNodeAgent(Config config) {
   });
   Info("Ready", {{"port", static_cast<int>(node.kubelet_port)}});
   loop.Run();
-  // Crash-only: what a kill -9 may leave undone, a clean stop may as well. Coroutines that still wait (for pods that run
-  // on) are not unwound.
+  // Crash-only: what a kill -9 may leave undone, a clean stop may as well. Coroutines that still wait (for pods that
+  // run on) are not unwound.
   StopLog();
   std::_Exit(0);
 }

@@ -289,9 +289,10 @@ class ApiNodeController final : public NodeController {
   void CompareTaints() {
     std::vector<std::string> missing;
     for (const kube::Taint& taint : info_.taints) {
-      const bool there = std::any_of(current_->spec.taints.begin(), current_->spec.taints.end(), [&](const auto& other) {
-        return other.key == taint.key && other.value == taint.value && other.effect == taint.effect;
-      });
+      const bool there =
+          std::any_of(current_->spec.taints.begin(), current_->spec.taints.end(), [&](const auto& other) {
+            return other.key == taint.key && other.value == taint.value && other.effect == taint.effect;
+          });
       if (!there) missing.push_back(TaintText(taint));
     }
     std::string text = absl::StrJoin(missing, ",");

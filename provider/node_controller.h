@@ -1,10 +1,10 @@
 // Keeps the Node object and its Lease alive: registers or adopts, renews, reports, and comes back after outages.
 //
-// The node's own credentials suffice (Node authorizer, NodeRestriction): its own Node by name, its own Lease. Taints are
-// written at creation only, since a node may not change them later; a difference is logged. A Node that somebody deletes
-// is registered again, unless told not to. Stopping leaves the Node as it is. Owner: node_agent. Loop thread only.
-// Failure: never; an API server that is away is retried for ever, from 100 ms to 7 s.
-// Sources: pkg/kubelet/kubelet_node_status.go, component-helpers apimachinery/lease/controller.go.
+// The node's own credentials suffice (Node authorizer, NodeRestriction): its own Node by name, its own Lease. Taints
+// are written at creation only, since a node may not change them later; a difference is logged. A Node that somebody
+// deletes is registered again, unless told not to. Stopping leaves the Node as it is. Owner: node_agent. Loop thread
+// only. Failure: never; an API server that is away is retried for ever, from 100 ms to 7 s. Sources:
+// pkg/kubelet/kubelet_node_status.go, component-helpers apimachinery/lease/controller.go.
 #pragma once
 
 #include <chrono>

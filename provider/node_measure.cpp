@@ -80,7 +80,7 @@ struct DiskSpace {
 absl::StatusOr<DiskSpace> MeasureDisk(const std::string& root_dir) {
   // The directory may be made later: what counts is the file system that it will lie on.
   fs::path path = root_dir;
-  struct statvfs stats {};
+  struct statvfs stats{};
   while (statvfs(path.c_str(), &stats) != 0) {
     const int error = errno;
     if (error != ENOENT || !path.has_relative_path()) return ErrnoError(error, "measuring " + root_dir);
@@ -196,7 +196,7 @@ std::string Architecture(const std::string& machine) {
 kube::NodeSystemInfo SystemInfo(const NodeStatusConfig& config) {
   const std::string& root = config.host_root;
   kube::NodeSystemInfo info;
-  struct utsname names {};
+  struct utsname names{};
   uname(&names);
   info.machineID = ReadText(root + "/etc/machine-id");
   if (info.machineID.empty()) info.machineID = ReadText(root + "/var/lib/dbus/machine-id");
@@ -214,7 +214,7 @@ kube::NodeSystemInfo SystemInfo(const NodeStatusConfig& config) {
 }
 
 std::string HostName() {
-  struct utsname names {};
+  struct utsname names{};
   uname(&names);
   std::string name = names.nodename;
   std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
@@ -258,8 +258,7 @@ absl::StatusOr<NodeInfo> MeasureNode(const NodeStatusConfig& config) {
 
 absl::StatusOr<NodePressure> MeasurePressure(const NodeStatusConfig& config) {
   NodePressure pressure;
-  ASSIGN_OR_RETURN(const std::int64_t memory,
-                   ThresholdOf(config, "memory.available", MemInfo(config, "MemTotal")));
+  ASSIGN_OR_RETURN(const std::int64_t memory, ThresholdOf(config, "memory.available", MemInfo(config, "MemTotal")));
   pressure.memory = MemInfo(config, "MemAvailable") < memory;
 
   // Images and pods share the root directory's file system, so that both kinds of thresholds hold for it.

@@ -9,7 +9,7 @@
 namespace burstlet::provider {
 namespace {
 
-constexpr std::size_t kMostImages = 50;       // nodeStatusMaxImages
+constexpr std::size_t kMostImages = 50;        // nodeStatusMaxImages
 constexpr std::size_t kMostNamesPerImage = 5;  // MaxNamesPerImageInNodeStatus
 
 const kube::NodeCondition* FindCondition(const kube::NodeStatus& status, const std::string& type) {

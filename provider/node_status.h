@@ -2,9 +2,9 @@
 // NodeStatus made of both.
 //
 // MeasureNode and MeasurePressure read /proc, /sys, /etc and the root directory's file system (milliseconds, no
-// network). BuildNodeStatus is pure. Threads: any. Failure: kInvalidArgument names a reservation or threshold that can't
-// be read; a fact that the host does not tell stays empty.
-// Sources: pkg/kubelet/nodestatus/setters.go, cm/node_container_manager_linux.go, eviction/defaults_linux.go.
+// network). BuildNodeStatus is pure. Threads: any. Failure: kInvalidArgument names a reservation or threshold that
+// can't be read; a fact that the host does not tell stays empty. Sources: pkg/kubelet/nodestatus/setters.go,
+// cm/node_container_manager_linux.go, eviction/defaults_linux.go.
 #pragma once
 
 #include <chrono>
@@ -67,8 +67,8 @@ class PressureHold {
 /// What changes while the agent runs.
 struct NodeConditionsInput {
   NodePressure pressure;
-  std::vector<std::string> not_ready;        // why, if it is not
-  std::vector<kube::ContainerImage> images;  // any number; the biggest 50 are shown
+  std::vector<std::string> not_ready;         // why, if it is not
+  std::vector<kube::ContainerImage> images;   // any number; the biggest 50 are shown
   std::vector<std::string> runtime_handlers;  // besides the default
 };
 

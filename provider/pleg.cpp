@@ -17,10 +17,11 @@ struct Watch : std::enable_shared_from_this<Watch> {
 
   void Wait() {
     auto self = shared_from_this();
-    descriptor.async_wait(boost::asio::posix::stream_descriptor::wait_read, [self](const boost::system::error_code& error) {
-      if (error || self->stopped) return;
-      self->Read();
-    });
+    descriptor.async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                          [self](const boost::system::error_code& error) {
+                            if (error || self->stopped) return;
+                            self->Read();
+                          });
   }
 
   void Read() {

@@ -41,7 +41,8 @@ absl::StatusOr<std::string> ReadInput(const std::string& file) {
 /// A random UUID, from the same randomness as container ids.
 std::string NewUid() {
   const std::string hex = NewContainerId();
-  return absl::StrCat(hex.substr(0, 8), "-", hex.substr(8, 4), "-4", hex.substr(13, 3), "-8", hex.substr(17, 3), "-", hex.substr(20, 12));
+  return absl::StrCat(hex.substr(0, 8), "-", hex.substr(8, 4), "-4", hex.substr(13, 3), "-8", hex.substr(17, 3), "-",
+                      hex.substr(20, 12));
 }
 
 template <typename T>
@@ -60,13 +61,15 @@ absl::Status AddPod(const YamlNode& document, const std::string& node_name, PodF
   pod.metadata.uid = NewUid();
   pod.metadata.generation = 1;
   pod.metadata.creationTimestamp = {
-      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count()};
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+          .count()};
   ApplyPodDefaults(pod);
   if (pod.spec.nodeName.empty()) pod.spec.nodeName = node_name;
   const std::vector<std::string> complaints = ValidatePod(pod);
   if (!complaints.empty()) return absl::InvalidArgumentError(absl::StrJoin(complaints, "; "));
   for (const auto& other : out.pods) {
-    if (ObjectName(other->metadata) == ObjectName(pod.metadata)) return absl::InvalidArgumentError("two pods of that name");
+    if (ObjectName(other->metadata) == ObjectName(pod.metadata))
+      return absl::InvalidArgumentError("two pods of that name");
   }
   out.pods.push_back(std::make_shared<const kube::Pod>(std::move(pod)));
   return absl::OkStatus();
@@ -98,13 +101,15 @@ absl::Status AddDocument(const YamlNode& document, const std::string& node_name,
 
 }  // namespace
 
-absl::Status ParsePodFile(const std::string& file, const std::string& text, const std::string& node_name, PodFiles& out) {
+absl::Status ParsePodFile(const std::string& file, const std::string& text, const std::string& node_name,
+                          PodFiles& out) {
   auto documents = ParseYaml(text);
   if (!documents.ok()) return Annotate(documents.status(), file);
   for (const YamlNode& document : *documents) {
     std::string what = absl::StrCat(file, ": document at line ", document.line);
     if (const YamlNode* metadata = document.Find("metadata"); metadata != nullptr) {
-      if (const YamlNode* name = metadata->Find("name"); name != nullptr) absl::StrAppend(&what, " (", name->scalar, ")");
+      if (const YamlNode* name = metadata->Find("name"); name != nullptr)
+        absl::StrAppend(&what, " (", name->scalar, ")");
     }
     RETURN_IF_ERROR(Annotate(AddDocument(document, node_name, out), what));
   }

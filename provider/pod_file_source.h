@@ -25,6 +25,7 @@ struct PodFiles {
 /// Reads, decodes, defaults and validates; each pod gets a UID and the node's name. "-" is standard input.
 absl::StatusOr<PodFiles> LoadPodFiles(const std::vector<std::string>& files, const std::string& node_name);
 /// The same for one text, for tests; `file` names it in errors.
-absl::Status ParsePodFile(const std::string& file, const std::string& text, const std::string& node_name, PodFiles& out);
+absl::Status ParsePodFile(const std::string& file, const std::string& text, const std::string& node_name,
+                          PodFiles& out);
 
 }  // namespace burstlet::provider

@@ -37,7 +37,8 @@ absl::Status WritePodFiles(const AgentPaths& paths, const kube::Pod& pod, const 
   const auto host_resolv = sandbox::ReadFile(node.host_resolv_conf);
   const auto& ips = pod.spec.hostNetwork ? node.addresses : pod_ips;
   ASSIGN_OR_RETURN(const std::string resolv, ResolvConf(pod, node, host_resolv.value_or("")));
-  RETURN_IF_ERROR(sandbox::WriteFileAtomically(paths.PodFile(uid, "etc-hosts"), HostsFile(pod, ips, names, host_hosts), 0644));
+  RETURN_IF_ERROR(
+      sandbox::WriteFileAtomically(paths.PodFile(uid, "etc-hosts"), HostsFile(pod, ips, names, host_hosts), 0644));
   RETURN_IF_ERROR(sandbox::WriteFileAtomically(paths.PodFile(uid, "resolv.conf"), resolv, 0644));
   return sandbox::WriteFileAtomically(paths.PodFile(uid, "hostname"), names.hostname + "\n", 0644);
 }
@@ -45,7 +46,8 @@ absl::Status WritePodFiles(const AgentPaths& paths, const kube::Pod& pod, const 
 absl::Status PrepareContainerFiles(const AgentPaths& paths, const kube::Pod& pod, const std::string& container,
                                    unsigned attempt) {
   RETURN_IF_ERROR(sandbox::MakeDirectory(absl::StrCat(paths.PodLogDir(pod), "/", container), 0755));
-  RETURN_IF_ERROR(sandbox::MakeDirectory(absl::StrCat(paths.PodDir(pod.metadata.uid), "/containers/", container), 0700));
+  RETURN_IF_ERROR(
+      sandbox::MakeDirectory(absl::StrCat(paths.PodDir(pod.metadata.uid), "/containers/", container), 0700));
   const std::string path = paths.TerminationMessage(pod.metadata.uid, container, attempt);
   const sandbox::UniqueFd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666));
   if (fd.get() < 0) return ErrnoError(errno, absl::StrCat("creating ", path));
@@ -68,7 +70,8 @@ std::vector<sandbox::MountSpec> PodFileMounts(const AgentPaths& paths, const kub
   add(paths.PodFile(uid, "etc-hosts"), "/etc/hosts");
   add(paths.PodFile(uid, "resolv.conf"), "/etc/resolv.conf");
   add(paths.PodFile(uid, "hostname"), "/etc/hostname");
-  std::string message = container.terminationMessagePath.empty() ? "/dev/termination-log" : container.terminationMessagePath;
+  std::string message =
+      container.terminationMessagePath.empty() ? "/dev/termination-log" : container.terminationMessagePath;
   if (message[0] != '/') message = "/" + message;
   add(paths.TerminationMessage(uid, container.name, attempt), message);
   return mounts;

@@ -22,17 +22,19 @@ namespace burstlet::provider {
 absl::Status WritePodRecord(const AgentPaths& paths, const PodRecord& record) {
   PodRecord lean = record;
   lean.pod.metadata.managedFields = {};
-  return Annotate(sandbox::WriteFileAtomically(paths.PodFile(record.pod.metadata.uid, "record.json"),
-                                               kube::Encode(lean), 0600),
-                  "writing the pod's record");
+  return Annotate(
+      sandbox::WriteFileAtomically(paths.PodFile(record.pod.metadata.uid, "record.json"), kube::Encode(lean), 0600),
+      "writing the pod's record");
 }
 
 absl::StatusOr<PodRecord> ReadPodRecord(const AgentPaths& paths, const std::string& uid) {
   auto text = sandbox::ReadFile(paths.PodFile(uid, "record.json"), 16u << 20);
   if (!text.ok()) return text.status();
   auto record = kube::Decode<PodRecord>(*text);
-  if (!record.ok()) return absl::DataLossError(absl::StrCat("record of pod ", uid, ": ", std::string(record.status().message())));
-  if (record->pod.metadata.uid != uid) return absl::DataLossError(absl::StrCat("record of pod ", uid, " names another"));
+  if (!record.ok())
+    return absl::DataLossError(absl::StrCat("record of pod ", uid, ": ", std::string(record.status().message())));
+  if (record->pod.metadata.uid != uid)
+    return absl::DataLossError(absl::StrCat("record of pod ", uid, " names another"));
   return record;
 }
 

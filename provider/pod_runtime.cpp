@@ -107,8 +107,19 @@ absl::Status PodRuntime::Start() {
 
   TranslateOptions translate;
   translate.seccomp_default = config_.seccomp_default;
-  PodWorkerContext context{loop, pool_, tasks_, *driver_, *image_manager_, *volumes_, sources_.objects, *statuses_,
-                           sources_.events, node_, paths_, translate, config_.max_container_restart_period,
+  PodWorkerContext context{loop,
+                           pool_,
+                           tasks_,
+                           *driver_,
+                           *image_manager_,
+                           *volumes_,
+                           sources_.objects,
+                           *statuses_,
+                           sources_.events,
+                           node_,
+                           paths_,
+                           translate,
+                           config_.max_container_restart_period,
                            sources_.services,
                            [this](const kube::Pod& pod, const PodTimeline& timeline) { PodStarted(pod, timeline); },
                            {}};
@@ -142,7 +153,8 @@ absl::StatusOr<std::vector<Recovered>> PodRuntime::GatherRecovered() {
   for (const std::string& uid : ListPodRecords(paths_)) {
     auto record = ReadPodRecord(paths_, uid);
     if (!record.ok()) {
-      Error("Pod record not readable: its directory is removed", {{"podUID", uid}, {"err", record.status().ToString()}});
+      Error("Pod record not readable: its directory is removed",
+            {{"podUID", uid}, {"err", record.status().ToString()}});
       RemoveTree(paths_.PodDir(uid));
       continue;
     }
@@ -159,7 +171,8 @@ absl::StatusOr<std::vector<Recovered>> PodRuntime::GatherRecovered() {
       }
       alive.erase(it);
     }
-    Info("Found a pod of a former agent", {{"pod", ObjectName(entry.record.pod.metadata)}, {"podUID", uid}, {"alive", entry.sandbox != nullptr}});
+    Info("Found a pod of a former agent",
+         {{"pod", ObjectName(entry.record.pod.metadata)}, {"podUID", uid}, {"alive", entry.sandbox != nullptr}});
     recovered.push_back(std::move(entry));
   }
   for (const auto& [uid, sandbox] : alive) {
@@ -173,7 +186,8 @@ void PodRuntime::PodStarted(const kube::Pod& pod, const PodTimeline& timeline) {
   std::string stages;
   for (const auto& [stage, seconds] : timeline.Durations()) {
     sources_.metrics.Observe(Series::kPodStartStage, seconds, {{"stage", PodStageName(stage)}});
-    absl::StrAppend(&stages, stages.empty() ? "" : " ", PodStageName(stage), "=", absl::StrFormat("%.1f", seconds * 1000));
+    absl::StrAppend(&stages, stages.empty() ? "" : " ", PodStageName(stage), "=",
+                    absl::StrFormat("%.1f", seconds * 1000));
   }
   const auto total = timeline.Total();
   if (total) {
@@ -181,7 +195,10 @@ void PodRuntime::PodStarted(const kube::Pod& pod, const PodTimeline& timeline) {
     sources_.metrics.Observe(Series::kPodStartSliDuration, *total);
   }
   sources_.metrics.Add(Series::kStartedPods);
-  Info("Pod ready", {{"pod", ObjectName(pod.metadata)}, {"podUID", pod.metadata.uid}, {"ms", total.value_or(0) * 1000}, {"stages_ms", stages}});
+  Info("Pod ready", {{"pod", ObjectName(pod.metadata)},
+                     {"podUID", pod.metadata.uid},
+                     {"ms", total.value_or(0) * 1000},
+                     {"stages_ms", stages}});
 }
 
 }  // namespace burstlet::provider

@@ -24,7 +24,8 @@ constexpr std::chrono::seconds kMinimumGrace{1};
 
 std::chrono::seconds PodWorker::GracePeriod() const {
   std::chrono::seconds grace{pod_->spec.terminationGracePeriodSeconds.value_or(30)};
-  if (pod_->metadata.deletionGracePeriodSeconds) grace = std::chrono::seconds{*pod_->metadata.deletionGracePeriodSeconds};
+  if (pod_->metadata.deletionGracePeriodSeconds)
+    grace = std::chrono::seconds{*pod_->metadata.deletionGracePeriodSeconds};
   if (grace_override_) grace = *grace_override_;
   return std::max(grace, kMinimumGrace);
 }
@@ -77,17 +78,20 @@ kube::Task<void> PodWorker::StopGroup(std::vector<std::string> names) {
   if (handle != nullptr) co_await kube::Offload(context_.loop, context_.pool, std::move(signal));
   bool killed = false;
   while (true) {
-    const bool running = std::any_of(names.begin(), names.end(), [this](const std::string& name) { return IsRunning(View(name)); });
+    const bool running =
+        std::any_of(names.begin(), names.end(), [this](const std::string& name) { return IsRunning(View(name)); });
     if (!running) co_return;
     const kube::SteadyTime until = killed ? steady_clock::now() + kKillPatience : stop_deadline_;
     const bool woken = co_await wake_.WaitUntil(until);
     if (woken || sandbox_ == nullptr) continue;
-    if (killed) Error("Killed container does not end", {{"pod", ObjectName(pod_->metadata)}, {"podUID", pod_->metadata.uid}});
+    if (killed)
+      Error("Killed container does not end", {{"pod", ObjectName(pod_->metadata)}, {"podUID", pod_->metadata.uid}});
     killed = true;
     auto current = sandbox_;
     auto kill = [current, targets] {
       for (const auto& target : targets) {
-        const absl::Status status = current->With([&](sandbox::Sandbox& sandbox) { return sandbox.Kill(target.first); });
+        const absl::Status status =
+            current->With([&](sandbox::Sandbox& sandbox) { return sandbox.Kill(target.first); });
         if (!absl::IsNotFound(status)) LogIfError(status, "Container not killed");
       }
       return true;
@@ -113,7 +117,8 @@ kube::Task<void> PodWorker::TearDown() {
     };
     absl::Status removed = co_await kube::Offload(context_.loop, context_.pool, remove);
     while (!removed.ok()) {
-      Error("Sandbox not removed", {{"pod", ObjectName(pod_->metadata)}, {"podUID", pod_->metadata.uid}, {"err", removed.ToString()}});
+      Error("Sandbox not removed",
+            {{"pod", ObjectName(pod_->metadata)}, {"podUID", pod_->metadata.uid}, {"err", removed.ToString()}});
       failure_backoff_.Next("remove", steady_clock::now());
       co_await kube::SleepUntil(context_.loop, steady_clock::now() + failure_backoff_.Get("remove"));
       removed = co_await kube::Offload(context_.loop, context_.pool, remove);

@@ -80,7 +80,10 @@ void PodWorkers::Add(SourcePod source) {
     std::optional<Refusal> refusal = RefuseUnknown(source.unknown_fields);
     if (!refusal) refusal = admit_(*source.pod, ActivePods());
     if (refusal) {
-      Info("Refusing a pod", {{"pod", ObjectName(source.pod->metadata)}, {"podUID", uid}, {"reason", refusal->reason}, {"message", refusal->message}});
+      Info("Refusing a pod", {{"pod", ObjectName(source.pod->metadata)},
+                              {"podUID", uid},
+                              {"reason", refusal->reason},
+                              {"message", refusal->message}});
       worker->Refuse(*refusal);
     }
   }
@@ -119,7 +122,8 @@ PodWorker* PodWorkers::FindByName(const std::string& name_space, const std::stri
   for (const auto& [uid, worker] : workers_) {
     const kube::ObjectMeta& meta = worker->pod()->metadata;
     if (meta.namespace_ != name_space || meta.name != name) continue;
-    const bool newer = best == nullptr || meta.creationTimestamp.unix_nanos > best->pod()->metadata.creationTimestamp.unix_nanos;
+    const bool newer =
+        best == nullptr || meta.creationTimestamp.unix_nanos > best->pod()->metadata.creationTimestamp.unix_nanos;
     if (newer || (best != nullptr && best->pod()->metadata.deletionTimestamp)) best = worker.get();
   }
   return best;

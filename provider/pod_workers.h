@@ -25,8 +25,8 @@ struct SourcePod {
 class PodWorkers {
  public:
   /// `admit` judges one new pod beside the active ones.
-  using Admit = std::function<std::optional<Refusal>(const kube::Pod& pod,
-                                                     std::vector<std::shared_ptr<const kube::Pod>> active)>;
+  using Admit =
+      std::function<std::optional<Refusal>(const kube::Pod& pod, std::vector<std::shared_ptr<const kube::Pod>> active)>;
   PodWorkers(PodWorkerContext context, Admit admit);
 
   /// What was found on this host at start, before the source speaks.

@@ -31,7 +31,8 @@ void Header(std::string& out, const char* name, const char* type, const char* he
 }
 
 void Sample(std::string& out, const char* name, const std::string& labels, double value, std::int64_t at) {
-  absl::StrAppend(&out, name, labels.empty() ? "" : absl::StrCat("{", labels, "}"), " ", absl::StrFormat("%.9g", value));
+  absl::StrAppend(&out, name, labels.empty() ? "" : absl::StrCat("{", labels, "}"), " ",
+                  absl::StrFormat("%.9g", value));
   if (at != 0) absl::StrAppend(&out, " ", at / 1'000'000);
   out += '\n';
 }

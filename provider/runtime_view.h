@@ -27,9 +27,9 @@ struct ContainerInstance {
   int exit_code = 0;
   int signal = 0;
   bool oom_killed = false;
-  std::string reason;   // set when it says more than the exit code: StartError, ContainerStatusUnknown, ...
-  std::string message;  // termination message, or the start error
-  std::string image;    // as resolved: "docker.io/library/nginx:1"
+  std::string reason;    // set when it says more than the exit code: StartError, ContainerStatusUnknown, ...
+  std::string message;   // termination message, or the start error
+  std::string image;     // as resolved: "docker.io/library/nginx:1"
   std::string image_id;  // "docker.io/library/nginx@sha256:..."
   std::optional<kube::LinuxContainerUser> user;
   kube::ResourceRequirements resources;  // as applied
@@ -53,14 +53,14 @@ struct ContainerView {
   /// Probe results: absent = no such probe or no result yet.
   std::optional<bool> startup_passed;
   std::optional<bool> readiness_passed;
-  std::string image;     // newest known, also before a first start
+  std::string image;  // newest known, also before a first start
   std::string image_id;
 };
 
 struct PodRuntimeView {
   /// By container name, over init, app and ephemeral containers.
   std::map<std::string, ContainerView> containers;
-  bool sandbox_ready = false;  // a sandbox exists, with its network
+  bool sandbox_ready = false;        // a sandbox exists, with its network
   std::vector<std::string> pod_ips;  // empty with host network
   /// Every container has stopped and none will start again: the worker has ended the pod.
   bool terminated = false;

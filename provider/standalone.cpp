@@ -2,8 +2,8 @@
 
 #include <boost/asio/signal_set.hpp>
 
-#include <cstdio>
 #include <csignal>
+#include <cstdio>
 #include <map>
 #include <memory>
 #include <utility>
@@ -32,7 +32,8 @@ class FileObjects : public ObjectSource {
   kube::Task<absl::StatusOr<std::shared_ptr<const kube::ConfigMap>>> GetConfigMap(std::string name_space,
                                                                                   std::string name) override {
     const auto found = files_.config_maps.find(absl::StrCat(name_space, "/", name));
-    if (found == files_.config_maps.end()) co_return absl::NotFoundError(absl::StrCat("configmap \"", name, "\" not found"));
+    if (found == files_.config_maps.end())
+      co_return absl::NotFoundError(absl::StrCat("configmap \"", name, "\" not found"));
     co_return found->second;
   }
 
@@ -58,8 +59,9 @@ class TerminalEvents : public kube::EventRecorder {
   void PodEvent(const kube::Pod& pod, const std::string& field_path, const std::string& type, const std::string& reason,
                 const std::string& message) override {
     const std::size_t brace = field_path.find('{');
-    const std::string container =
-        brace == std::string::npos ? "" : absl::StrCat("/", field_path.substr(brace + 1, field_path.size() - brace - 2));
+    const std::string container = brace == std::string::npos
+                                      ? ""
+                                      : absl::StrCat("/", field_path.substr(brace + 1, field_path.size() - brace - 2));
     Say(absl::StrCat(type == "Warning" ? "! " : "  ", pod.metadata.name, container, ": ", reason, ": ", message));
   }
   void NodeEvent(const std::string&, const std::string&, const std::string&) override {}
@@ -133,7 +135,8 @@ void Standalone::FollowLogs(const kube::Pod& pod) {
   if (worker == nullptr) return;
   for (const auto& [name, view] : worker->view().containers) {
     for (const ContainerInstance& instance : view.instances) {
-      logs_->Follow(runtime_->paths().ContainerLog(pod, name, instance.attempt), absl::StrCat(pod.metadata.name, "/", name));
+      logs_->Follow(runtime_->paths().ContainerLog(pod, name, instance.attempt),
+                    absl::StrCat(pod.metadata.name, "/", name));
     }
   }
 }
@@ -153,7 +156,8 @@ void Standalone::OnSignal() {
     runtime_->workers().StopAll();
     return;
   }
-  for (PodWorker* worker : runtime_->workers().All()) worker->Fail("Killed", "killed by the user", std::chrono::seconds(0));
+  for (PodWorker* worker : runtime_->workers().All())
+    worker->Fail("Killed", "killed by the user", std::chrono::seconds(0));
 }
 
 void Standalone::WaitForSignal(boost::asio::signal_set& signals) {

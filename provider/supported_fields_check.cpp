@@ -121,8 +121,8 @@ class Walker {
     for (const RefusedValue& refused : RefusedFieldValues()) {
       if (refused.path != path_) continue;
       const std::string& wanted = refused.value;
-      const bool same = wanted.ends_with('*') ? value.rfind(wanted.substr(0, wanted.size() - 1), 0) == 0
-                                              : value == wanted;
+      const bool same =
+          wanted.ends_with('*') ? value.rfind(wanted.substr(0, wanted.size() - 1), 0) == 0 : value == wanted;
       if (same) Refuse(absl::StrCat(value, " is ", refused.note));
     }
     if (!found_ && !Covered()) Refuse("not a field that this version of burstlet knows");

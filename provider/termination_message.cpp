@@ -24,7 +24,7 @@ constexpr std::size_t kLogWindow = 64u << 10;
 std::string ReadRegular(const std::string& path, std::size_t limit, bool from_end) {
   const sandbox::UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   if (fd.get() < 0) return "";
-  struct stat info {};
+  struct stat info{};
   if (fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode)) return "";
   off_t offset = 0;
   if (from_end && info.st_size > static_cast<off_t>(limit)) offset = info.st_size - static_cast<off_t>(limit);

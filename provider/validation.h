@@ -79,8 +79,8 @@ void CheckEnvFrom(Complaints& complaints, const std::string& path, const std::ve
 /// `fields`: the plain field paths that may be asked for; labels and annotations by key always may.
 void CheckFieldRef(Complaints& complaints, const std::string& path, const kube::ObjectFieldSelector& selector,
                    const std::vector<std::string>& fields);
-void CheckResourceFieldRef(Complaints& complaints, const std::string& path,
-                           const kube::ResourceFieldSelector& selector, bool needs_container);
+void CheckResourceFieldRef(Complaints& complaints, const std::string& path, const kube::ResourceFieldSelector& selector,
+                           bool needs_container);
 /// References of env to files name an emptyDir of the pod.
 void CheckEnvFileVolumes(Complaints& complaints, const kube::PodSpec& spec);
 

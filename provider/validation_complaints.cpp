@@ -17,11 +17,21 @@ std::string Quote(const std::string& text) {
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
       default:
         if (byte < 0x20 || byte == 0x7f) {
           out += {'\\', 'x', kHex[byte >> 4], kHex[byte & 15]};
@@ -34,8 +44,8 @@ std::string Quote(const std::string& text) {
 }
 
 std::string QuoteList(const std::vector<std::string>& list) {
-  return absl::StrCat("[", absl::StrJoin(list, ",", [](std::string* out, const std::string& item) { *out += Quote(item); }),
-                      "]");
+  return absl::StrCat(
+      "[", absl::StrJoin(list, ",", [](std::string* out, const std::string& item) { *out += Quote(item); }), "]");
 }
 
 void Complaints::Add(const std::string& path, const std::string& body, const std::string& detail) {
@@ -64,7 +74,8 @@ void Complaints::InvalidLiteral(const std::string& path, const std::string& lite
   Add(path, absl::StrCat("Invalid value: ", literal), detail);
 }
 
-void Complaints::InvalidEach(const std::string& path, const std::string& value, const std::vector<std::string>& details) {
+void Complaints::InvalidEach(const std::string& path, const std::string& value,
+                             const std::vector<std::string>& details) {
   for (const std::string& detail : details) Invalid(path, value, detail);
 }
 
@@ -101,7 +112,8 @@ void Complaints::OneOf(const std::string& path, const std::string& value, const 
 }
 
 void Complaints::InRange(const std::string& path, std::int64_t value, std::int64_t least, std::int64_t most) {
-  if (value < least || value > most) Invalid(path, value, absl::StrCat("must be between ", least, " and ", most, ", inclusive"));
+  if (value < least || value > most)
+    Invalid(path, value, absl::StrCat("must be between ", least, " and ", most, ", inclusive"));
 }
 
 void Complaints::NotNegative(const std::string& path, std::int64_t value) {

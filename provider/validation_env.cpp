@@ -16,15 +16,15 @@ bool Contains(const std::vector<std::string>& list, const std::string& value) {
 
 const std::vector<std::string>& EnvFields() {
   static const std::vector<std::string> kFields = {
-      "metadata.name",  "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",
-      "status.hostIP",  "status.hostIPs",     "status.podIP", "status.podIPs"};
+      "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",
+      "status.hostIP", "status.hostIPs",     "status.podIP", "status.podIPs"};
   return kFields;
 }
 
 /// Fields that the API knows at all, more than env or files may use.
 bool IsPodField(const std::string& field) {
   static const std::vector<std::string> kMore = {"metadata.annotations", "metadata.labels", "spec.restartPolicy",
-                                                 "spec.schedulerName", "status.phase", "spec.host"};
+                                                 "spec.schedulerName",   "status.phase",    "spec.host"};
   return Contains(EnvFields(), field) || Contains(kMore, field);
 }
 
@@ -101,20 +101,22 @@ void CheckSourceName(Complaints& complaints, const std::string& path, const std:
 
 void CheckDivisor(Complaints& complaints, const std::string& path, const std::string& resource,
                   const kube::Quantity& divisor) {
-  static const std::vector<std::string> kBytes = {"1",  "1k",  "1M",  "1G",  "1T",  "1P",  "1E",
+  static const std::vector<std::string> kBytes = {"1",   "1k",  "1M",  "1G",  "1T",  "1P", "1E",
                                                   "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"};
-  static const char kByteText[] = "only divisor's values 1, 1k, 1M, 1G, 1T, 1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei are "
-                                  "supported with the ";
+  static const char kByteText[] =
+      "only divisor's values 1, 1k, 1M, 1G, 1T, 1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei are "
+      "supported with the ";
   if (divisor.text.empty() || kube::CompareQuantity(divisor, {"0"}) == 0) return;
   const std::string name = resource.substr(resource.find('.') + 1);
   if (name == "cpu") {
     if (divisor.text != "1m" && divisor.text != "1") {
-      complaints.Invalid(path + ".divisor", resource, "only divisor's values 1m and 1 are supported with the cpu resource");
+      complaints.Invalid(path + ".divisor", resource,
+                         "only divisor's values 1m and 1 are supported with the cpu resource");
     }
     return;
   }
-  const char* kind = name == "memory"              ? "memory"
-                     : name == "ephemeral-storage" ? "local ephemeral storage"
+  const char* kind = name == "memory"                 ? "memory"
+                     : name == "ephemeral-storage"    ? "local ephemeral storage"
                      : name.starts_with("hugepages-") ? "hugepages"
                                                       : nullptr;
   if (kind != nullptr && !Contains(kBytes, divisor.text)) {
@@ -147,8 +149,8 @@ void CheckFieldRef(Complaints& complaints, const std::string& path, const kube::
   complaints.OneOf(path + ".fieldPath", field == "spec.host" ? "spec.nodeName" : field, fields);
 }
 
-void CheckResourceFieldRef(Complaints& complaints, const std::string& path,
-                           const kube::ResourceFieldSelector& selector, bool needs_container) {
+void CheckResourceFieldRef(Complaints& complaints, const std::string& path, const kube::ResourceFieldSelector& selector,
+                           bool needs_container) {
   static const std::vector<std::string> kResources = {"limits.cpu",   "limits.ephemeral-storage",   "limits.memory",
                                                       "requests.cpu", "requests.ephemeral-storage", "requests.memory"};
   const std::string& resource = selector.resource;
@@ -196,8 +198,7 @@ void CheckEnvFileVolumes(Complaints& complaints, const kube::PodSpec& spec) {
         const kube::EnvVar& variable = containers[i].env[j];
         if (!variable.valueFrom || !variable.valueFrom->fileKeyRef) continue;
         const std::string& name = variable.valueFrom->fileKeyRef->volumeName;
-        const std::string path =
-            absl::StrCat("spec.", list, "[", i, "].env[", j, "].valueFrom.fileKeyRef.volumeName");
+        const std::string path = absl::StrCat("spec.", list, "[", i, "].env[", j, "].valueFrom.fileKeyRef.volumeName");
         const auto volume = std::find_if(spec.volumes.begin(), spec.volumes.end(),
                                          [&name](const kube::Volume& candidate) { return candidate.name == name; });
         if (volume == spec.volumes.end()) {

@@ -69,11 +69,11 @@ void CheckHandler(Complaints& complaints, const std::string& path, const Handler
 
 /// Linux' signals by the names that the API takes: SIGHUP ... SIGSYS and the real-time ones.
 bool IsSignalName(const std::string& name) {
-  static const char* const kNames[] = {
-      "SIGABRT", "SIGALRM", "SIGBUS",  "SIGCHLD", "SIGCLD",  "SIGCONT",   "SIGFPE",  "SIGHUP",  "SIGILL",
-      "SIGINT",  "SIGIO",   "SIGIOT",  "SIGKILL", "SIGPIPE", "SIGPOLL",   "SIGPROF", "SIGPWR",  "SIGQUIT",
-      "SIGSEGV", "SIGSTKFLT", "SIGSTOP", "SIGSYS", "SIGTERM", "SIGTRAP",  "SIGTSTP", "SIGTTIN", "SIGTTOU",
-      "SIGURG",  "SIGUSR1", "SIGUSR2", "SIGVTALRM", "SIGWINCH", "SIGXCPU", "SIGXFSZ"};
+  static const char* const kNames[] = {"SIGABRT", "SIGALRM", "SIGBUS",    "SIGCHLD",  "SIGCLD",  "SIGCONT",   "SIGFPE",
+                                       "SIGHUP",  "SIGILL",  "SIGINT",    "SIGIO",    "SIGIOT",  "SIGKILL",   "SIGPIPE",
+                                       "SIGPOLL", "SIGPROF", "SIGPWR",    "SIGQUIT",  "SIGSEGV", "SIGSTKFLT", "SIGSTOP",
+                                       "SIGSYS",  "SIGTERM", "SIGTRAP",   "SIGTSTP",  "SIGTTIN", "SIGTTOU",   "SIGURG",
+                                       "SIGUSR1", "SIGUSR2", "SIGVTALRM", "SIGWINCH", "SIGXCPU", "SIGXFSZ"};
   for (const char* known : kNames) {
     if (name == known) return true;
   }

@@ -149,7 +149,8 @@ Messages PortName(const std::string& value) {
   if (value.empty() || !std::all_of(value.begin(), value.end(), [](char c) { return IsLowerOrDigit(c) || c == '-'; })) {
     messages.emplace_back("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)");
   }
-  if (std::none_of(value.begin(), value.end(), IsLower)) messages.emplace_back("must contain at least one letter (a-z)");
+  if (std::none_of(value.begin(), value.end(), IsLower))
+    messages.emplace_back("must contain at least one letter (a-z)");
   if (value.find("--") != std::string::npos) messages.emplace_back("must not contain consecutive hyphens");
   if (value.starts_with('-') || value.ends_with('-')) messages.emplace_back("must not begin or end with a hyphen");
   return messages;
@@ -179,8 +180,9 @@ Messages HttpHeaderName(const std::string& value) {
   if (!value.empty() && std::all_of(value.begin(), value.end(), [](char c) { return IsAlphanumeric(c) || c == '-'; })) {
     return {};
   }
-  return {"a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for "
-          "validation is '[-A-Za-z0-9]+')"};
+  return {
+      "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for "
+      "validation is '[-A-Za-z0-9]+')"};
 }
 
 Messages IpAddress(const std::string& value) {

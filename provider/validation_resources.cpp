@@ -25,19 +25,34 @@ bool MayOvercommit(const std::string& name) { return IsNative(name) && !IsHugePa
 
 /// What quotas may count; only the first three are resources of a container.
 bool IsStandard(const std::string& name) {
-  static const std::vector<std::string> kNames = {
-      "cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory", "requests.ephemeral-storage",
-      "limits.cpu", "limits.memory", "limits.ephemeral-storage", "pods", "resourcequotas", "services",
-      "replicationcontrollers", "secrets", "configmaps", "persistentvolumeclaims", "storage", "requests.storage",
-      "services.nodeports", "services.loadbalancers"};
+  static const std::vector<std::string> kNames = {"cpu",
+                                                  "memory",
+                                                  "ephemeral-storage",
+                                                  "requests.cpu",
+                                                  "requests.memory",
+                                                  "requests.ephemeral-storage",
+                                                  "limits.cpu",
+                                                  "limits.memory",
+                                                  "limits.ephemeral-storage",
+                                                  "pods",
+                                                  "resourcequotas",
+                                                  "services",
+                                                  "replicationcontrollers",
+                                                  "secrets",
+                                                  "configmaps",
+                                                  "persistentvolumeclaims",
+                                                  "storage",
+                                                  "requests.storage",
+                                                  "services.nodeports",
+                                                  "services.loadbalancers"};
   return std::find(kNames.begin(), kNames.end(), name) != kNames.end() || IsHugePages(name) ||
          name.starts_with("requests.hugepages-");
 }
 
 bool IsCounted(const std::string& name) {
-  static const std::vector<std::string> kNames = {"pods", "resourcequotas", "services", "replicationcontrollers",
-                                                  "secrets", "configmaps", "persistentvolumeclaims",
-                                                  "services.nodeports", "services.loadbalancers"};
+  static const std::vector<std::string> kNames = {
+      "pods",       "resourcequotas",         "services",           "replicationcontrollers", "secrets",
+      "configmaps", "persistentvolumeclaims", "services.nodeports", "services.loadbalancers"};
   return std::find(kNames.begin(), kNames.end(), name) != kNames.end() || IsExtended(name);
 }
 
@@ -142,7 +157,8 @@ void CheckClaims(Complaints& complaints, const std::string& path, const std::vec
   for (const kube::PodResourceClaim& claim : known) names.push_back(claim.name);
   std::sort(names.begin(), names.end());
   std::string list = " which is empty";
-  for (std::size_t i = 0; i < names.size(); ++i) list = absl::StrCat(i == 0 ? ": " : list, i == 0 ? "" : ", ", names[i]);
+  for (std::size_t i = 0; i < names.size(); ++i)
+    list = absl::StrCat(i == 0 ? ": " : list, i == 0 ? "" : ", ", names[i]);
   for (std::size_t i = 0; i < claims.size(); ++i) {
     if (claims[i].name.empty()) {
       complaints.Required(Index(path, i));
@@ -176,7 +192,8 @@ void CheckSums(Complaints& complaints, const kube::PodSpec& spec) {
       const auto own = pod.limits.find(name);
       if (own == pod.limits.end() || kube::CompareQuantity(limit, own->second) <= 0) continue;
       const std::string path = absl::StrCat(Key(Index("spec.resources.containers", i), name), ".limits");
-      complaints.Invalid(path, limit.text, absl::StrCat("must be less than or equal to pod limits of ", own->second.text));
+      complaints.Invalid(path, limit.text,
+                         absl::StrCat("must be less than or equal to pod limits of ", own->second.text));
     }
   }
 }

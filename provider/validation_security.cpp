@@ -121,8 +121,8 @@ void CheckHostSysctl(Complaints& complaints, const std::string& path, const std:
     for (char& c : dotted) c = c == '/' ? '.' : (c == '.' ? '/' : c);
   }
   const bool is_net = dotted.starts_with("net.");
-  const bool is_ipc = dotted.starts_with("kernel.shm") || dotted.starts_with("kernel.msg") ||
-                      dotted == "kernel.sem" || dotted.starts_with("fs.mqueue.");
+  const bool is_ipc = dotted.starts_with("kernel.shm") || dotted.starts_with("kernel.msg") || dotted == "kernel.sem" ||
+                      dotted.starts_with("fs.mqueue.");
   if (spec.hostNetwork && is_net) complaints.Invalid(path, name, "may not be specified when 'hostNetwork' is true");
   if (spec.hostIPC && is_ipc) complaints.Invalid(path, name, "may not be specified when 'hostIPC' is true");
 }

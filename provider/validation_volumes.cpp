@@ -46,8 +46,9 @@ void CheckHostPath(Complaints& complaints, const std::string& path, const kube::
   }
   complaints.InvalidEach(path + ".path", source.path, NoBacksteps(source.path));
   if (source.type) {
-    complaints.OneOf(path + ".type", *source.type,
-                     {"", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"});
+    complaints.OneOf(
+        path + ".type", *source.type,
+        {"", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"});
   }
 }
 
@@ -233,7 +234,8 @@ void CheckVolumeDevices(Complaints& complaints, const std::string& path, const k
                          "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode");
     }
     if (device.devicePath.empty()) complaints.Required(at + ".devicePath");
-    if (paths.count(device.devicePath) != 0) complaints.Invalid(at + ".devicePath", device.devicePath, "must be unique");
+    if (paths.count(device.devicePath) != 0)
+      complaints.Invalid(at + ".devicePath", device.devicePath, "must be unique");
     if (!NoBacksteps(device.devicePath).empty()) {
       complaints.Invalid(at + ".devicePath", device.devicePath, "can not contain backsteps ('..')");
     } else {

@@ -49,14 +49,16 @@ std::string IntegerText(const std::string& text) {
   char* end = nullptr;
   errno = 0;
   const unsigned long long value = std::strtoull(body.c_str(), &end, base);
-  if (errno != 0 || end == nullptr || *end != '\0' || std::isxdigit(static_cast<unsigned char>(body[0])) == 0) return "";
+  if (errno != 0 || end == nullptr || *end != '\0' || std::isxdigit(static_cast<unsigned char>(body[0])) == 0)
+    return "";
   return absl::StrCat(negative && value != 0 ? "-" : "", value);
 }
 
 bool IsFloat(const std::string& text) {
   if (text.empty()) return false;
   const char first = text[0];
-  if (std::isdigit(static_cast<unsigned char>(first)) == 0 && first != '-' && first != '+' && first != '.') return false;
+  if (std::isdigit(static_cast<unsigned char>(first)) == 0 && first != '-' && first != '+' && first != '.')
+    return false;
   if (text.find_first_not_of("0123456789+-.eE") != std::string::npos) return false;
   double value = 0;
   return absl::SimpleAtod(text, &value) && std::isfinite(value);

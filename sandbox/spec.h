@@ -110,8 +110,8 @@ struct RootfsSpec {
 };
 
 struct ContainerSpec {
-  std::string name;     // the container's name in its pod
-  std::string id;       // unique over all containers ever: 64 hex digits, chosen by the caller
+  std::string name;      // the container's name in its pod
+  std::string id;        // unique over all containers ever: 64 hex digits, chosen by the caller
   unsigned attempt = 0;  // restart count
   RootfsSpec rootfs;
   std::vector<std::string> args;  // argv, not empty; args[0] is looked up in PATH of `env` inside the container
@@ -129,7 +129,7 @@ struct ContainerSpec {
   std::vector<std::string> capabilities;          // the whole bounding, effective and permitted set: "CHOWN", ...
   std::vector<std::string> ambient_capabilities;  // normally empty
   SeccompSpec seccomp;
-  std::vector<std::string> masked_paths;     // empty = none (procMount Unmasked, privileged)
+  std::vector<std::string> masked_paths;  // empty = none (procMount Unmasked, privileged)
   std::vector<std::string> read_only_paths;
 
   bool tty = false;
@@ -151,7 +151,7 @@ struct SandboxSpec {
   bool host_pid = false;
   bool host_ipc = false;
   bool share_process_namespace = false;
-  std::vector<IdMap> user_namespace;  // empty = the host's; same ranges for uid and gid
+  std::vector<IdMap> user_namespace;                         // empty = the host's; same ranges for uid and gid
   std::vector<std::pair<std::string, std::string>> sysctls;  // "net.core.somaxconn" -> "1024", vetted by the caller
   std::uint64_t shm_size_bytes = 64ull << 20;
   QosClass qos = QosClass::kBestEffort;

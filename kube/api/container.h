@@ -1,7 +1,7 @@
 // Containers as a pod specifies them.
 //
-// Plain data with the JSON spelling of the API reference, Kubernetes 1.37 (k8s.io/api/core/v1/types.go); the field lists
-// at the end of each struct drive kube/json: decoding, encoding and the search for unknown fields.
+// Plain data with the JSON spelling of the API reference, Kubernetes 1.37 (k8s.io/api/core/v1/types.go); the field
+// lists at the end of each struct drive kube/json: decoding, encoding and the search for unknown fields.
 #pragma once
 
 #include <cstdint>

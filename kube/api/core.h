@@ -1,7 +1,7 @@
 // The other core objects that a node reads or writes.
 //
-// Plain data with the JSON spelling of the API reference, Kubernetes 1.37 (k8s.io/api/core/v1/types.go); the field lists
-// at the end of each struct drive kube/json: decoding, encoding and the search for unknown fields.
+// Plain data with the JSON spelling of the API reference, Kubernetes 1.37 (k8s.io/api/core/v1/types.go); the field
+// lists at the end of each struct drive kube/json: decoding, encoding and the search for unknown fields.
 #pragma once
 
 #include <cstdint>
@@ -77,9 +77,8 @@ struct Event {
   std::string reportingComponent;
   std::string reportingInstance;
 };
-BURSTLET_API_FIELDS(Event, (metadata, involvedObject, reportingComponent, reportingInstance), apiVersion, kind,
-                    reason, message, source, firstTimestamp, lastTimestamp, count, type, eventTime, series, action,
-                    related);
+BURSTLET_API_FIELDS(Event, (metadata, involvedObject, reportingComponent, reportingInstance), apiVersion, kind, reason,
+                    message, source, firstTimestamp, lastTimestamp, count, type, eventTime, series, action, related);
 
 struct ServicePort {
   std::string name;
@@ -124,8 +123,8 @@ struct ServiceSpec {
   std::optional<std::string> trafficDistribution;
 };
 BURSTLET_API_FIELDS(ServiceSpec, (), ports, selector, clusterIP, clusterIPs, type, externalIPs, sessionAffinity,
-                    loadBalancerIP, loadBalancerSourceRanges, externalName, externalTrafficPolicy,
-                    healthCheckNodePort, publishNotReadyAddresses, sessionAffinityConfig, ipFamilies, ipFamilyPolicy,
+                    loadBalancerIP, loadBalancerSourceRanges, externalName, externalTrafficPolicy, healthCheckNodePort,
+                    publishNotReadyAddresses, sessionAffinityConfig, ipFamilies, ipFamilyPolicy,
                     allocateLoadBalancerNodePorts, loadBalancerClass, internalTrafficPolicy, trafficDistribution);
 
 struct PortStatus {

@@ -77,19 +77,19 @@ enum class Presence { kAlways, kOmitEmpty };
 #define BURSTLET_VISIT_AGAIN() BURSTLET_VISIT_STEP
 #define BURSTLET_UNPAREN(...) __VA_ARGS__
 
-#define BURSTLET_API_FIELDS(Type, always, ...)                                                        \
-  template <typename Visitor>                                                                         \
-  void VisitFields(Visitor& visitor, Type& object) {                                                  \
-    (void)visitor, (void)object;                                                                      \
-    BURSTLET_VISIT_EACH(::burstlet::kube::Presence::kAlways, BURSTLET_UNPAREN always)                 \
-    BURSTLET_VISIT_EACH(::burstlet::kube::Presence::kOmitEmpty __VA_OPT__(, ) __VA_ARGS__)            \
-  }                                                                                                   \
-  template <typename Visitor>                                                                         \
-  void VisitFields(Visitor& visitor, const Type& object) {                                            \
-    (void)visitor, (void)object;                                                                      \
-    BURSTLET_VISIT_EACH(::burstlet::kube::Presence::kAlways, BURSTLET_UNPAREN always)                 \
-    BURSTLET_VISIT_EACH(::burstlet::kube::Presence::kOmitEmpty __VA_OPT__(, ) __VA_ARGS__)            \
-  }                                                                                                   \
+#define BURSTLET_API_FIELDS(Type, always, ...)                                             \
+  template <typename Visitor>                                                              \
+  void VisitFields(Visitor& visitor, Type& object) {                                       \
+    (void)visitor, (void)object;                                                           \
+    BURSTLET_VISIT_EACH(::burstlet::kube::Presence::kAlways, BURSTLET_UNPAREN always)      \
+    BURSTLET_VISIT_EACH(::burstlet::kube::Presence::kOmitEmpty __VA_OPT__(, ) __VA_ARGS__) \
+  }                                                                                        \
+  template <typename Visitor>                                                              \
+  void VisitFields(Visitor& visitor, const Type& object) {                                 \
+    (void)visitor, (void)object;                                                           \
+    BURSTLET_VISIT_EACH(::burstlet::kube::Presence::kAlways, BURSTLET_UNPAREN always)      \
+    BURSTLET_VISIT_EACH(::burstlet::kube::Presence::kOmitEmpty __VA_OPT__(, ) __VA_ARGS__) \
+  }                                                                                        \
   static_assert(true)
 
 namespace burstlet::kube {

@@ -1,7 +1,7 @@
 // Nodes.
 //
-// Plain data with the JSON spelling of the API reference, Kubernetes 1.37 (k8s.io/api/core/v1/types.go); the field lists
-// at the end of each struct drive kube/json: decoding, encoding and the search for unknown fields.
+// Plain data with the JSON spelling of the API reference, Kubernetes 1.37 (k8s.io/api/core/v1/types.go); the field
+// lists at the end of each struct drive kube/json: decoding, encoding and the search for unknown fields.
 #pragma once
 
 #include <cstdint>
@@ -85,8 +85,10 @@ struct NodeSystemInfo {
   std::optional<NodeSwapStatus> swap;
   std::optional<bool> runningInUserNamespace;
 };
-BURSTLET_API_FIELDS(NodeSystemInfo, (machineID, systemUUID, bootID, kernelVersion, osImage, containerRuntimeVersion,
-                    kubeletVersion, kubeProxyVersion, operatingSystem, architecture), swap, runningInUserNamespace);
+BURSTLET_API_FIELDS(NodeSystemInfo,
+                    (machineID, systemUUID, bootID, kernelVersion, osImage, containerRuntimeVersion, kubeletVersion,
+                     kubeProxyVersion, operatingSystem, architecture),
+                    swap, runningInUserNamespace);
 
 struct ContainerImage {
   std::vector<std::string> names;

@@ -1,7 +1,7 @@
 // Pods: what is asked (PodSpec) and what is (PodStatus).
 //
-// Plain data with the JSON spelling of the API reference, Kubernetes 1.37 (k8s.io/api/core/v1/types.go); the field lists
-// at the end of each struct drive kube/json: decoding, encoding and the search for unknown fields.
+// Plain data with the JSON spelling of the API reference, Kubernetes 1.37 (k8s.io/api/core/v1/types.go); the field
+// lists at the end of each struct drive kube/json: decoding, encoding and the search for unknown fields.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "kube/api/meta.h"
 #include "kube/api/container.h"
+#include "kube/api/meta.h"
 
 namespace burstlet::kube {
 
@@ -37,8 +37,8 @@ struct PodSecurityContext {
   std::optional<std::string> seLinuxChangePolicy;
 };
 BURSTLET_API_FIELDS(PodSecurityContext, (), seLinuxOptions, windowsOptions, runAsUser, runAsGroup, runAsNonRoot,
-                    supplementalGroups, supplementalGroupsPolicy, fsGroup, sysctls, fsGroupChangePolicy,
-                    seccompProfile, appArmorProfile, seLinuxChangePolicy);
+                    supplementalGroups, supplementalGroupsPolicy, fsGroup, sysctls, fsGroupChangePolicy, seccompProfile,
+                    appArmorProfile, seLinuxChangePolicy);
 
 struct Toleration {
   std::string key;

@@ -1,7 +1,7 @@
 // Volumes of a pod, the sources burstlet knows typed and the drivers' own kept as text.
 //
-// Plain data with the JSON spelling of the API reference, Kubernetes 1.37 (k8s.io/api/core/v1/types.go); the field lists
-// at the end of each struct drive kube/json: decoding, encoding and the search for unknown fields.
+// Plain data with the JSON spelling of the API reference, Kubernetes 1.37 (k8s.io/api/core/v1/types.go); the field
+// lists at the end of each struct drive kube/json: decoding, encoding and the search for unknown fields.
 #pragma once
 
 #include <cstdint>
@@ -222,8 +222,8 @@ struct Volume {
   std::optional<ImageVolumeSource> image;
 };
 BURSTLET_API_FIELDS(Volume, (name), hostPath, emptyDir, gcePersistentDisk, awsElasticBlockStore, gitRepo, secret, nfs,
-                    iscsi, glusterfs, persistentVolumeClaim, rbd, flexVolume, cinder, cephfs, flocker, downwardAPI,
-                    fc, azureFile, configMap, vsphereVolume, quobyte, azureDisk, photonPersistentDisk, projected,
+                    iscsi, glusterfs, persistentVolumeClaim, rbd, flexVolume, cinder, cephfs, flocker, downwardAPI, fc,
+                    azureFile, configMap, vsphereVolume, quobyte, azureDisk, photonPersistentDisk, projected,
                     portworxVolume, scaleIO, storageos, csi, ephemeral, image);
 
 struct VolumeMount {
@@ -236,8 +236,8 @@ struct VolumeMount {
   std::string subPathExpr;
   std::vector<std::string> bindMountOptions;
 };
-BURSTLET_API_FIELDS(VolumeMount, (name, mountPath), readOnly, recursiveReadOnly, subPath, mountPropagation,
-                    subPathExpr, bindMountOptions);
+BURSTLET_API_FIELDS(VolumeMount, (name, mountPath), readOnly, recursiveReadOnly, subPath, mountPropagation, subPathExpr,
+                    bindMountOptions);
 
 struct VolumeDevice {
   std::string name;

@@ -1,9 +1,9 @@
 // The kubelet's HTTPS port: what an API server, kubectl, Prometheus and metrics-server ask of a node.
 //
 // The server knows nothing of pods: it authenticates, authorizes, parses, streams, and calls the handlers it was given.
-// Owner: node_agent. It runs its own io_context on its own threads (the stream loop); handlers are called there and must
-// be thread-safe: they read immutable snapshots or hand work over to the control loop and complete later.
-// Source: pkg/kubelet/server/server.go, reference of paths in kube/server/README.md.
+// Owner: node_agent. It runs its own io_context on its own threads (the stream loop); handlers are called there and
+// must be thread-safe: they read immutable snapshots or hand work over to the control loop and complete later. Source:
+// pkg/kubelet/server/server.go, reference of paths in kube/server/README.md.
 #pragma once
 
 #include <chrono>
@@ -69,15 +69,16 @@ struct ExecSession {
 template <typename T>
 using Reply = std::function<void(absl::StatusOr<T>)>;
 
-/// What the node answers. Every callback may be called from any stream thread; a Reply may be completed from any thread,
-/// exactly once. kNotFound becomes 404, kInvalidArgument 400, kFailedPrecondition 400, kUnavailable 503, else 500.
+/// What the node answers. Every callback may be called from any stream thread; a Reply may be completed from any
+/// thread, exactly once. kNotFound becomes 404, kInvalidArgument 400, kFailedPrecondition 400, kUnavailable 503, else
+/// 500.
 struct KubeletHandlers {
-  std::function<std::string()> pods_json;          // /pods: v1.PodList
-  std::function<std::string()> running_pods_json;  // /runningpods/
-  std::function<void(Reply<std::string>)> metrics;           // text exposition
+  std::function<std::string()> pods_json;           // /pods: v1.PodList
+  std::function<std::string()> running_pods_json;   // /runningpods/
+  std::function<void(Reply<std::string>)> metrics;  // text exposition
   std::function<void(Reply<std::string>)> metrics_resource;
-  std::function<void(Reply<std::string>)> metrics_cadvisor;  // may be empty: 404
-  std::function<void(Reply<std::string>)> metrics_probes;    // may be empty
+  std::function<void(Reply<std::string>)> metrics_cadvisor;                         // may be empty: 404
+  std::function<void(Reply<std::string>)> metrics_probes;                           // may be empty
   std::function<void(bool only_cpu_and_memory, Reply<std::string>)> stats_summary;  // may be empty
   std::function<std::string()> configz_json;
   std::function<absl::Status()> healthz;  // the sync loop's health

@@ -67,8 +67,8 @@ kube::PodCondition Ready(const ConditionInput& input, const kube::PodCondition& 
   for (const kube::PodReadinessGate& gate : input.pod.spec.readinessGates) {
     const kube::PodCondition* condition = FindCondition(conditions, gate.conditionType);
     if (condition == nullptr) {
-      messages.push_back(absl::StrCat("corresponding condition of pod readiness gate \"", gate.conditionType,
-                                      "\" does not exist."));
+      messages.push_back(
+          absl::StrCat("corresponding condition of pod readiness gate \"", gate.conditionType, "\" does not exist."));
     } else if (condition->status != "True") {
       messages.push_back(absl::StrCat("the status of pod readiness gate \"", gate.conditionType,
                                       "\" is not \"True\", but ", condition->status));
@@ -153,8 +153,8 @@ std::vector<kube::PodCondition> MakeConditions(const ConditionInput& input) {
   own.push_back(containers_ready);
   own.push_back(Make("PodScheduled", true));
   if (HasRestartAllRule(input.pod.spec)) {
-    own.push_back(Make("AllContainersRestarting", false,
-                       TerminalPhase(input.phase) ? TerminalReason(input.phase) : ""));
+    own.push_back(
+        Make("AllContainersRestarting", false, TerminalPhase(input.phase) ? TerminalReason(input.phase) : ""));
   }
   for (kube::PodCondition& condition : own) {
     Stamp(input, condition);

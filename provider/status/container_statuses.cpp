@@ -175,8 +175,7 @@ void SetReadiness(const kube::Container& container, ContainerKind kind, const Co
     status.ready = status.state.terminated && status.state.terminated->exitCode == 0;
     return;
   }
-  status.ready =
-      started && (!container.readinessProbe || (view != nullptr && view->readiness_passed.value_or(false)));
+  status.ready = started && (!container.readinessProbe || (view != nullptr && view->readiness_passed.value_or(false)));
 }
 
 kube::ContainerStatus MakeStatus(const Builder& builder, const kube::Container& container, ContainerKind kind,

@@ -6,8 +6,8 @@
 #include "provider/status/conditions.h"
 #include "provider/status/container_statuses.h"
 #include "provider/status/merge.h"
-#include "provider/translate/resources.h"
 #include "provider/status/restart.h"
+#include "provider/translate/resources.h"
 
 namespace burstlet::provider {
 namespace {
@@ -75,8 +75,7 @@ kube::PodStatus Base(const kube::Pod& pod, const PodRuntimeView& view, const kub
                      kube::Time now) {
   kube::PodStatus status;
   status.qosClass = previous.qosClass.empty() ? PodQosClass(pod) : previous.qosClass;
-  const std::int64_t generation =
-      view.observed_generation > 0 ? view.observed_generation : pod.metadata.generation;
+  const std::int64_t generation = view.observed_generation > 0 ? view.observed_generation : pod.metadata.generation;
   status.observedGeneration = std::max(generation, previous.observedGeneration);
   if (previous.startTime && *previous.startTime) {
     status.startTime = previous.startTime;

@@ -114,8 +114,7 @@ void NormalizeStatus(const kube::Pod& pod, kube::PodStatus& status) {
     CutToSeconds(condition.lastProbeTime);
     CutToSeconds(condition.lastTransitionTime);
   }
-  for (auto* list :
-       {&status.initContainerStatuses, &status.containerStatuses, &status.ephemeralContainerStatuses}) {
+  for (auto* list : {&status.initContainerStatuses, &status.containerStatuses, &status.ephemeralContainerStatuses}) {
     for (kube::ContainerStatus& container : *list) {
       NormalizeState(container.state, limit);
       NormalizeState(container.lastState, limit);

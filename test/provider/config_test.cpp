@@ -43,7 +43,8 @@ TEST_CASE("a configuration file sets what it names and nothing else", "[config]"
 
 TEST_CASE("what is wrong in a configuration file is named with its line", "[config]") {
   CHECK(ErrorOf("maxPodz: 5\n") == "b.yaml: line 3: unknown field \"maxPodz\"");
-  CHECK(ErrorOf("\nauthentication:\n  x509:\n    caFile: x\n") == "b.yaml: line 6: unknown field \"authentication.x509.caFile\"");
+  CHECK(ErrorOf("\nauthentication:\n  x509:\n    caFile: x\n") ==
+        "b.yaml: line 6: unknown field \"authentication.x509.caFile\"");
   CHECK(ErrorOf("port: 70000\n") == "b.yaml: line 3: port: 70000 is not within 0 to 65535");
   CHECK(ErrorOf("port: many\n") == "b.yaml: line 3: port: expected a whole number");
   CHECK(ErrorOf("port: 1\nport: 2\n") == "b.yaml: line 4: key \"port\" given twice");

@@ -36,9 +36,9 @@ struct Fixture {
   }
   void AddActive(const kube::Pod& other) { active.push_back(std::make_shared<const kube::Pod>(other)); }
   void Affinity(const std::string& terms) {
-    pod.spec.affinity = kube::RawJson{
-        R"({"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[)" + terms +
-        R"(]},"preferredDuringSchedulingIgnoredDuringExecution":[]},"podAffinity":{}})"};
+    pod.spec.affinity =
+        kube::RawJson{R"({"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[)" +
+                      terms + R"(]},"preferredDuringSchedulingIgnoredDuringExecution":[]},"podAffinity":{}})"};
   }
 
   NodeInfo node;
@@ -66,7 +66,8 @@ TEST_CASE("resources that are not left are named as the kubelet names them", "[a
   CHECK(f.Message() == "Node didn't have enough resource: cpu, requested: 300, used: 300, capacity: 400");
   requests = {{"memory", {"2Gi"}}};
   CHECK(f.Reason() == "OutOfmemory");
-  CHECK(f.Message() == "Node didn't have enough resource: memory, requested: 2147483648, used: 0, capacity: 1073741824");
+  CHECK(f.Message() ==
+        "Node didn't have enough resource: memory, requested: 2147483648, used: 0, capacity: 1073741824");
   requests = {{"ephemeral-storage", {"11Gi"}}};
   CHECK(f.Reason() == "OutOfephemeral-storage");
   requests = {{"hugepages-2Mi", {"2Mi"}}};
@@ -131,7 +132,8 @@ TEST_CASE("node selector and required affinity hold at admission too", "[admissi
   CHECK(match(R"({"matchFields":[{"key":"metadata.name","operator":"In","values":["node-1"]}]})"));
   CHECK_FALSE(match(R"({"matchFields":[{"key":"metadata.name","operator":"In","values":["node-2"]}]})"));
   CHECK_FALSE(match("{}"));
-  CHECK(match(R"({"matchExpressions":[{"key":"zone","operator":"What"}]},{"matchExpressions":[{"key":"zone","operator":"Exists"}]})"));
+  CHECK(match(
+      R"({"matchExpressions":[{"key":"zone","operator":"What"}]},{"matchExpressions":[{"key":"zone","operator":"Exists"}]})"));
 }
 
 TEST_CASE("a pod of another node is refused", "[admission]") {

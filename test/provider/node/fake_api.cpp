@@ -5,8 +5,8 @@
 
 namespace burstlet::provider {
 
-kube::Task<absl::StatusOr<kube::Response>> FakeApi::Do(std::string method, std::string path, std::string, std::string body,
-                                                       std::chrono::milliseconds) {
+kube::Task<absl::StatusOr<kube::Response>> FakeApi::Do(std::string method, std::string path, std::string,
+                                                       std::string body, std::chrono::milliseconds) {
   requests_.push_back({method + " " + path, body});
   arrived_.Set();
   // Answers come in a later turn, as from a network.

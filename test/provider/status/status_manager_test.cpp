@@ -133,9 +133,8 @@ kube::Task<void> SubSecondTimesAreNotWritten(Fixture& f) {
 kube::Task<void> FailuresAreRetried(Fixture& f) {
   f.sink.errors = {absl::UnavailableError("no connection"), absl::UnavailableError("no connection")};
   std::vector<std::string> acknowledged;
-  f.manager->OnStored([&](const std::string& uid, const kube::PodStatus& status) {
-    acknowledged.push_back(uid + " " + status.phase);
-  });
+  f.manager->OnStored(
+      [&](const std::string& uid, const kube::PodStatus& status) { acknowledged.push_back(uid + " " + status.phase); });
   int stored = 0;
   f.manager->Set(MakePod("7"), Phase("Running"));
   f.manager->WhenStored("uid-1", [&] { ++stored; });
