@@ -14,8 +14,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (ref.ok()) {
     const auto again = cache::ParseImageRef(ref->Text());
     if (!again.ok() || again->Text() != ref->Text()) std::abort();
-    if (ref->Text().find("..") != std::string::npos || ref->Text().find_first_of("?#% \r\n") != std::string::npos)
+    // A tag may hold dots as it likes (1:5..5): it is one word behind the path's last slash.
+    if (ref->path.find("..") != std::string::npos || ref->Text().find_first_of("?#% \r\n") != std::string::npos) {
       std::abort();
+    }
     if (!cache::ParseUrl("https://" + ref->domain + "/v2/" + ref->path + "/manifests/" + ref->Selector()).ok() &&
         ref->domain.front() != '[' && ref->domain.find(':') == std::string::npos) {
       std::abort();

@@ -6,7 +6,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <mutex>
 #include <thread>
+#include <utility>
+#include <vector>
 
 namespace burstlet::kube::test {
 namespace {
@@ -34,16 +37,37 @@ Pipe MakePipe() {
   _exit(127);
 }
 
+// Threads that wait for a process each; joined when the test program ends, so that none outlives what it uses.
+class Waiters {
+ public:
+  ~Waiters() {
+    for (std::thread& thread : threads_) thread.join();
+  }
+  void Add(std::thread thread) {
+    const std::lock_guard lock(mutex_);
+    threads_.push_back(std::move(thread));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::thread> threads_;
+};
+
+Waiters& AllWaiters() {
+  static Waiters waiters;
+  return waiters;
+}
+
 // Tells the end of `pid` the way a sandbox does.
 int ExitFd(pid_t pid) {
   const Pipe exit = MakePipe();
-  std::thread([pid, exit] {
+  AllWaiters().Add(std::thread([pid, exit] {
     int status = 0;
     waitpid(pid, &status, 0);
     const int values[2] = {WIFEXITED(status) ? WEXITSTATUS(status) : 0, WIFSIGNALED(status) ? WTERMSIG(status) : 0};
     [[maybe_unused]] const ssize_t written = write(exit.write, values, sizeof values);
     close(exit.write);
-  }).detach();
+  }));
   return exit.read;
 }
 
