@@ -3,6 +3,7 @@
 #include "cache/http_transport.h"
 
 #include <cpprest/http_client.h>
+#include <pplx/threadpool.h>
 #include <netdb.h>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl.hpp>
@@ -24,6 +25,7 @@ namespace streams = concurrency::streams;
 constexpr std::size_t kQueueBytes = 1u << 20;
 constexpr std::chrono::milliseconds kPoll(25);  // how fast a cancel or an overrun is seen while nothing arrives
 constexpr int kMaxAddresses = 4;
+constexpr std::size_t kLibraryThreads = 4;
 constexpr std::chrono::seconds kSlowStart(120);
 constexpr std::uint64_t kMinBytesPerSecond = 512;
 
@@ -365,7 +367,17 @@ Dial MakeDial(const Url& url, const std::optional<Url>& proxy, const Address& ad
 
 }  // namespace
 
-HttpTransport::HttpTransport(HttpOptions options) : options_(std::move(options)) {}
+HttpTransport::HttpTransport(HttpOptions options) : options_(std::move(options)) {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    try {
+      // The library's default is 40 threads.
+      crossplat::threadpool::initialize_with_threads(kLibraryThreads);
+    } catch (const std::exception&) {
+      // Another user of the library came first; its number of threads stays.
+    }
+  });
+}
 HttpTransport::~HttpTransport() = default;
 
 absl::StatusOr<std::unique_ptr<HttpResponse>> HttpTransport::Send(const HttpRequest& request,

@@ -1,5 +1,9 @@
 #include "provider/kubelet_api.h"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <array>
 #include <chrono>
 #include <future>
 #include <memory>
@@ -10,6 +14,8 @@
 #include "metrics/log.h"
 #include "metrics/status.h"
 #include "provider/resource_metrics.h"
+#include "sandbox/net/netns.h"
+#include "sandbox/os/unique_fd.h"
 
 namespace burstlet::provider {
 namespace {
@@ -115,6 +121,48 @@ void StartStreams(Api& api, const kube::ExecRequest& request, bool attach, const
     session.master_fd = streams->master_fd;
     session.exit_fd = streams->exit_fd;
     reply(std::move(session));
+  });
+}
+
+/// A connection to the port as a process of the pod would make it: 127.0.0.1 first, then ::1.
+absl::StatusOr<int> ConnectInside(int netns_fd, std::uint16_t port) {
+  absl::StatusOr<int> connected = absl::UnknownError("");
+  const auto work = [&] {
+    sockaddr_in v4{};
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(port);
+    v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    sockaddr_in6 v6{};
+    v6.sin6_family = AF_INET6;
+    v6.sin6_port = htons(port);
+    v6.sin6_addr = in6addr_loopback;
+    const std::array<std::pair<const sockaddr*, socklen_t>, 2> targets{
+        {{reinterpret_cast<const sockaddr*>(&v4), sizeof(v4)}, {reinterpret_cast<const sockaddr*>(&v6), sizeof(v6)}}};
+    for (const auto& [address, size] : targets) {
+      sandbox::UniqueFd fd(socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      if (fd.valid() && connect(fd.get(), address, size) == 0) {
+        connected = fd.Release();
+        return absl::OkStatus();
+      }
+      const absl::Status error = ErrnoError(errno, absl::StrCat("connecting to port ", port, " in the pod"));
+      if (address->sa_family == AF_INET) connected = absl::InternalError(error.message());
+    }
+    return absl::OkStatus();
+  };
+  RETURN_IF_ERROR(sandbox::RunInNetworkNamespace(netns_fd, work));
+  return connected;
+}
+
+void PortForward(Api& api, const ContainerRef& ref, std::uint16_t port, const Reply<int>& reply) {
+  const auto worker = FindPod(api, ref);
+  if (!worker.ok()) return reply(worker.status());
+  auto handle = (*worker)->sandbox();
+  if (handle == nullptr) return reply(absl::FailedPreconditionError("the pod's sandbox is not running"));
+  api.runtime.pool().Submit([handle, port, reply] {
+    auto netns = handle->With([](sandbox::Sandbox& sandbox) { return sandbox.NetworkNamespace(); });
+    if (!netns.ok()) return reply(netns.status());
+    const sandbox::UniqueFd fd(*netns);
+    reply(ConnectInside(fd.get(), port));
   });
 }
 
@@ -230,6 +278,9 @@ kube::KubeletHandlers MakeKubeletHandlers(kube::Loop& loop, PodRuntime& runtime,
   handlers.attach = [api](kube::ExecRequest request, Reply<kube::ExecSession> reply) {
     api->loop.Post(
         [api, request = std::move(request), reply = std::move(reply)] { StartStreams(*api, request, true, reply); });
+  };
+  handlers.port_forward = [api](ContainerRef ref, std::uint16_t port, Reply<int> reply) {
+    api->loop.Post([api, ref = std::move(ref), port, reply = std::move(reply)] { PortForward(*api, ref, port, reply); });
   };
   handlers.review_token = [api](std::string token, Reply<kube::TokenReviewStatus> reply) {
     api->loop.Post([api, token = std::move(token), reply = std::move(reply)] {

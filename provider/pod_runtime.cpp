@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/mount.h>
 #include <unistd.h>
 
 #include <cstdint>
@@ -15,6 +14,7 @@
 #include "metrics/status.h"
 #include "provider/pod_record.h"
 #include "provider/termination_message.h"
+#include "provider/volumes/node_tmpfs.h"
 #include "sandbox/native/native_driver.h"
 #include "sandbox/os/cgroup.h"
 #include "sandbox/os/safe_path.h"
@@ -135,10 +135,7 @@ void PodRuntime::CleanHost() {
   driver_.reset();
   if (network_ != nullptr) LogIfError(network_->Close(), "Network not removed");
   network_.reset();
-  const std::string volumes = config_.root_dir + "/volumes";
-  if (umount2(volumes.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0 && errno != EINVAL && errno != ENOENT) {
-    LogIfError(ErrnoError(errno, volumes), "Volumes not unmounted");
-  }
+  LogIfError(RemoveNodeTmpfs(config_.root_dir + "/volumes"), "Volumes not unmounted");
   auto cgroups = sandbox::CgroupTree::Open(config_.cgroup_root);
   if (cgroups.ok()) LogIfError((*cgroups)->RemoveRoot(), "cgroups not removed");
 }

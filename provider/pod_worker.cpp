@@ -125,6 +125,8 @@ void PodWorker::Start() {
   // A terminal phase is never left: whatever this node remembers, the pod's life is over.
   if (phase == "Succeeded" || phase == "Failed") view_.terminated = true;
   if (pod_->metadata.deletionTimestamp) RequestTermination(std::nullopt);
+  // Nobody mounts the volumes of an adopted pod again, but their content is kept fresh from here on.
+  if (sandbox_ != nullptr) context_.volumes.Refresh(pod_);
   context_.tasks.Spawn(absl::StrCat("pod ", ObjectName(pod_->metadata)), Run());
 }
 
@@ -211,11 +213,15 @@ void PodWorker::ContainerEnded(const std::string& name, ContainerInstance& insta
 
 void PodWorker::ContainersChanged(std::vector<sandbox::ContainerState> states) {
   for (const sandbox::ContainerState& state : states) {
+    bool known = false;
     for (ContainerInstance& instance : View(state.name).instances) {
-      if (instance.id != state.id || instance.phase == ContainerInstance::Phase::kExited) continue;
+      if (instance.id != state.id) continue;
+      known = true;
+      if (instance.phase == ContainerInstance::Phase::kExited) continue;
       ApplyState(state, instance);
       if (instance.phase == ContainerInstance::Phase::kExited) ContainerEnded(state.name, instance);
     }
+    if (!known) early_states_[state.id] = state;
   }
   wake_.Set();
 }

@@ -110,7 +110,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   bool HoldBack(const StartAction& action, ContainerView& view);
   void StartFailed(const StartAction& action, ContainerView& view, const ContainerRecord& record,
                    const absl::Status& error);
-  void StartSucceeded(const StartAction& action, const ContainerRecord& record, const sandbox::ContainerState& state);
+  void StartSucceeded(const StartAction& action, const ContainerRecord& record, const sandbox::ContainerState& started);
   void RetryAfterFailure(const std::string& what);
 
   // --- TerminatingPod, TerminatedPod (pod_worker_stop.cpp)
@@ -141,6 +141,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   PodTimeline timeline_;
   std::shared_ptr<SandboxHandle> sandbox_;
   std::unique_ptr<PodLifecycleEvents> pleg_;
+  /// States of containers whose start has not returned yet: a short program's exit may overtake it.
+  std::map<std::string, sandbox::ContainerState> early_states_;
   HostNames host_names_;
   bool files_written_ = false;
 

@@ -124,8 +124,13 @@ kube::Task<void> PodWorker::TearDown() {
       removed = co_await kube::Offload(context_.loop, context_.pool, remove);
     }
   }
-  const absl::Status unmounted = co_await context_.volumes.Unmount(pod_->metadata.uid);
-  LogIfError(unmounted, "Volumes not removed");
+  absl::Status unmounted = co_await context_.volumes.Unmount(pod_->metadata.uid);
+  while (!unmounted.ok()) {
+    Error("Volumes not removed", {{"pod", ObjectName(pod_->metadata)}, {"podUID", pod_->metadata.uid}, {"err", unmounted.ToString()}});
+    failure_backoff_.Next("unmount", steady_clock::now());
+    co_await kube::SleepUntil(context_.loop, steady_clock::now() + failure_backoff_.Get("unmount"));
+    unmounted = co_await context_.volumes.Unmount(pod_->metadata.uid);
+  }
 }
 
 kube::Task<void> PodWorker::AwaitRemoval() {

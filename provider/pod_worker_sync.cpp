@@ -264,7 +264,10 @@ kube::Task<void> PodWorker::StartContainer(StartAction action) {
 }
 
 void PodWorker::StartSucceeded(const StartAction& action, const ContainerRecord& record,
-                               const sandbox::ContainerState& state) {
+                               const sandbox::ContainerState& started) {
+  const auto early = early_states_.find(record.id);
+  const sandbox::ContainerState state = early == early_states_.end() ? started : early->second;
+  early_states_.clear();  // starts are one at a time: whatever else is here belongs to a run that is forgotten
   ContainerInstance instance;
   instance.id = record.id;
   instance.attempt = static_cast<unsigned>(record.attempt);

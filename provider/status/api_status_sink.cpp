@@ -23,8 +23,10 @@ class ApiStatusSink final : public StatusSink {
   kube::Task<absl::StatusOr<kube::Pod>> Write(std::shared_ptr<const kube::Pod> pod, kube::PodStatus previous,
                                               kube::PodStatus next) override {
     absl::StatusOr<kube::Pod> stored = co_await Patch(pod, std::move(previous), next);
-    // A conflict is either another pod under this name or a write that came between: only a GET tells.
-    if (stored.status().code() != absl::StatusCode::kAborted) co_return stored;
+    // A conflict is either another pod under this name (also told as 422, since a UID may not be changed) or a write
+    // that came between: only a GET tells.
+    const bool conflict = absl::IsAborted(stored.status()) || absl::IsInvalidArgument(stored.status());
+    if (!conflict) co_return stored;
     absl::StatusOr<kube::Pod> fresh = co_await client_.GetPod(pod->metadata.namespace_, pod->metadata.name);
     CO_RETURN_IF_ERROR(fresh);
     if (fresh->metadata.uid != pod->metadata.uid) co_return Replaced(*pod);
