@@ -2,8 +2,7 @@
 
 #include <cstdint>
 #include <optional>
-#include <set>
-#include <type_traits>
+#include <utility>
 
 #include "cache/image_ref.h"
 #include "kube/api/quantity.h"
@@ -23,16 +22,27 @@ std::string PullPolicy(const std::string& image) {
   return ref.ok() && ref->tag == "latest" ? "Always" : "IfNotPresent";
 }
 
-/// As the server stores it: in canonical text, no finer than a thousandth.
+/// The server keeps numbers, so their text comes back canonical: "1024Mi" is "1Gi". ValidatePod tells of what is none.
+void Canonicalize(kube::Quantity& quantity) {
+  if (kube::ParseQuantity(quantity.text).ok()) quantity = kube::AddQuantity(quantity, kube::Quantity{"0"});
+}
+
+void DefaultDivisor(std::optional<kube::ResourceFieldSelector>& selector) {
+  if (!selector) return;
+  if (selector->divisor.text.empty()) selector->divisor.text = "0";
+  Canonicalize(selector->divisor);
+}
+
+/// Resources are no finer than a thousandth.
 void RoundUp(kube::ResourceList& list) {
   for (auto& [name, quantity] : list) {
-    if (!kube::ParseQuantity(quantity.text).ok()) continue;  // ValidatePod tells
+    if (!kube::ParseQuantity(quantity.text).ok()) continue;
     const std::int64_t value = kube::QuantityValue(quantity);
     if (value < kMostWithMilli && value > -kMostWithMilli) {
       const kube::Quantity rounded = kube::QuantityFromMilli(kube::QuantityMilliValue(quantity));
       if (kube::CompareQuantity(rounded, quantity) != 0) quantity = rounded;
     }
-    quantity = kube::AddQuantity(quantity, kube::Quantity{"0"});
+    Canonicalize(quantity);
   }
 }
 
@@ -46,7 +56,6 @@ void DefaultHttpGet(std::optional<kube::HTTPGetAction>& action) {
   if (!action) return;
   if (action->path.empty()) action->path = "/";
   if (action->scheme.empty()) action->scheme = "HTTP";
-  action->protocol.reset();  // H2CContainerProbe is off in 1.37
 }
 
 void DefaultProbe(std::optional<kube::Probe>& probe) {
@@ -69,8 +78,7 @@ void DefaultEnv(std::vector<kube::EnvVar>& env) {
     DefaultFieldRef(variable.valueFrom->fieldRef);
     auto& file = variable.valueFrom->fileKeyRef;
     if (file && !file->optional) file->optional = false;
-    auto& resource = variable.valueFrom->resourceFieldRef;
-    if (resource && resource->divisor.text.empty()) resource->divisor.text = "0";
+    DefaultDivisor(variable.valueFrom->resourceFieldRef);
   }
 }
 
@@ -102,6 +110,30 @@ void HostNetworkPorts(std::vector<kube::Container>& containers) {
   }
 }
 
+/// The annotation that was the profile before there was a field; nothing for what it does not know.
+std::optional<kube::AppArmorProfile> AnnotatedAppArmor(const std::string& value) {
+  static const std::string kLocalhost = "localhost/";
+  if (value == "unconfined") return kube::AppArmorProfile{"Unconfined", std::nullopt};
+  if (value == "runtime/default") return kube::AppArmorProfile{"RuntimeDefault", std::nullopt};
+  if (!value.starts_with(kLocalhost) || value.size() == kLocalhost.size()) return std::nullopt;
+  return kube::AppArmorProfile{"Localhost", value.substr(kLocalhost.size())};
+}
+
+/// pkg/registry/core/pod/strategy.go applyAppArmorVersionSkew: the container's own field wins, and what the pod has
+/// anyway is not repeated.
+void AppArmorFromAnnotation(const kube::Pod& pod, kube::Container& container) {
+  const auto annotation =
+      pod.metadata.annotations.find("container.apparmor.security.beta.kubernetes.io/" + container.name);
+  if (annotation == pod.metadata.annotations.end()) return;
+  if (container.securityContext && container.securityContext->appArmorProfile) return;
+  const std::optional<kube::AppArmorProfile> profile = AnnotatedAppArmor(annotation->second);
+  if (!profile) return;
+  const auto& of_pod = pod.spec.securityContext->appArmorProfile;
+  if (of_pod && of_pod->type == profile->type && of_pod->localhostProfile == profile->localhostProfile) return;
+  if (!container.securityContext) container.securityContext.emplace();
+  container.securityContext->appArmorProfile = profile;
+}
+
 // --- volumes --------------------------------------------------------------------------------------------------------
 
 struct SourceCounter {
@@ -116,7 +148,7 @@ struct SourceCounter {
 void DefaultFiles(std::vector<kube::DownwardAPIVolumeFile>& files) {
   for (kube::DownwardAPIVolumeFile& file : files) {
     DefaultFieldRef(file.fieldRef);
-    if (file.resourceFieldRef && file.resourceFieldRef->divisor.text.empty()) file.resourceFieldRef->divisor.text = "0";
+    DefaultDivisor(file.resourceFieldRef);
   }
 }
 
@@ -129,6 +161,7 @@ void DefaultVolume(kube::Volume& volume) {
   SourceCounter counter;
   VisitFields(counter, std::as_const(volume));
   if (counter.sources == 0) volume.emptyDir.emplace();
+  if (volume.emptyDir && volume.emptyDir->sizeLimit) Canonicalize(*volume.emptyDir->sizeLimit);
   if (volume.image && volume.image->pullPolicy.empty()) volume.image->pullPolicy = PullPolicy(volume.image->reference);
   if (volume.hostPath && !volume.hostPath->type) volume.hostPath->type = "";
   DefaultMode(volume.secret);
@@ -227,6 +260,9 @@ void ApplyPodDefaults(kube::Pod& pod) {
     RoundUp(spec.resources->requests);
   }
   DefaultPodLevelResources(spec);
+  for (auto* list : {&spec.initContainers, &spec.containers}) {
+    for (kube::Container& container : *list) AppArmorFromAnnotation(pod, container);
+  }
   pod.status = {};  // a create takes no status
   pod.status.phase = "Pending";
   pod.status.qosClass = PodQosClass(pod);

@@ -1,4 +1,5 @@
 // Volumes and how containers mount them.
+#include <algorithm>
 #include <set>
 
 #include "absl/strings/str_cat.h"
@@ -11,22 +12,51 @@ namespace {
 
 constexpr std::int32_t kMostEmptyDirMode = 01777;
 
-/// The second and later sources of a volume; the API server counts them in an order of its own.
+/// The sources that a volume has.
 struct SourceVisitor {
-  std::string first;
-  std::vector<std::string> more;
+  std::vector<std::string> names;
 
   template <typename T>
   void operator()(const char* name, const std::optional<T>& source, kube::Presence) {
-    if (!source) return;
-    if (first.empty()) {
-      first = name;
-    } else {
-      more.emplace_back(name);
-    }
+    if (source) names.emplace_back(name);
   }
   void operator()(const char*, const std::string&, kube::Presence) {}
 };
+
+/// Of several sources the first in the server's order is taken for the one that was meant.
+std::size_t Rank(const std::string& source) {
+  static const std::vector<std::string> kOrder = {"emptyDir",
+                                                  "hostPath",
+                                                  "gitRepo",
+                                                  "gcePersistentDisk",
+                                                  "awsElasticBlockStore",
+                                                  "secret",
+                                                  "nfs",
+                                                  "iscsi",
+                                                  "glusterfs",
+                                                  "flocker",
+                                                  "persistentVolumeClaim",
+                                                  "rbd",
+                                                  "cinder",
+                                                  "cephfs",
+                                                  "quobyte",
+                                                  "downwardAPI",
+                                                  "fc",
+                                                  "flexVolume",
+                                                  "configMap",
+                                                  "azureFile",
+                                                  "vsphereVolume",
+                                                  "photonPersistentDisk",
+                                                  "portworxVolume",
+                                                  "azureDisk",
+                                                  "storageos",
+                                                  "projected",
+                                                  "scaleIO",
+                                                  "csi",
+                                                  "ephemeral",
+                                                  "image"};
+  return static_cast<std::size_t>(std::find(kOrder.begin(), kOrder.end(), source) - kOrder.begin());
+}
 
 void CheckEmptyDir(Complaints& complaints, const std::string& path, const kube::EmptyDirVolumeSource& source) {
   if (source.sizeLimit) {
@@ -92,13 +122,16 @@ void CheckImage(Complaints& complaints, const std::string& path, const kube::Ima
 }
 
 void CheckSource(Complaints& complaints, const std::string& path, const kube::Volume& volume) {
-  SourceVisitor sources;
-  VisitFields(sources, volume);
-  if (sources.first.empty()) complaints.Required(path, "must specify a volume type");
-  for (const std::string& name : sources.more) {
-    complaints.Forbidden(absl::StrCat(path, ".", name), "may not specify more than 1 volume type");
+  SourceVisitor visitor;
+  VisitFields(visitor, volume);
+  std::vector<std::string>& sources = visitor.names;
+  std::sort(sources.begin(), sources.end(),
+            [](const std::string& a, const std::string& b) { return Rank(a) < Rank(b); });
+  if (sources.empty()) complaints.Required(path, "must specify a volume type");
+  for (std::size_t i = 1; i < sources.size(); ++i) {
+    complaints.Forbidden(absl::StrCat(path, ".", sources[i]), "may not specify more than 1 volume type");
   }
-  if (!sources.more.empty()) return;
+  if (sources.size() > 1) return;
   if (volume.emptyDir) CheckEmptyDir(complaints, path + ".emptyDir", *volume.emptyDir);
   if (volume.hostPath) CheckHostPath(complaints, path + ".hostPath", *volume.hostPath);
   if (volume.nfs) CheckNfs(complaints, path + ".nfs", *volume.nfs);
