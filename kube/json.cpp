@@ -1,4 +1,4 @@
-#include <utility>
+#include "kube/json.h"
 
 #include <cpprest/json.h>
 
@@ -9,6 +9,7 @@
 #include <ctime>
 #include <limits>
 #include <system_error>
+#include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"

@@ -107,6 +107,21 @@ def headers_explained():
     return bad
 
 
+def own_header_first():
+    """x.cpp includes x.h before all else, so that every build proves that x.h stands alone.
+
+    Headers without a .cpp are compiled alone by `test/dev headers`.
+    """
+    bad = []
+    for path in PRODUCT:
+        header = path[:-4] + ".h"
+        if path.endswith(".cpp") and header in HEADERS:
+            first = re.search(r'#include [<"]([^>"]+)', text(path))
+            if not first or first.group(1) != header:
+                bad.append(f"{path}: does not include {header} first")
+    return bad
+
+
 def dear_headers():
     """Expensive libraries stay in .cpp files, or in headers that only a few .cpp files include."""
     bad = []
@@ -142,6 +157,17 @@ def no_sleeps():
     return bad
 
 
+def no_machine_paths():
+    """Nothing knows where one developer's tree, home folder or build lies."""
+    here = re.compile(re.escape(ROOT) + r"/|/(root|home/[a-z]+)/(go|src|\.cache|\.config|\.local)/|/tmp/b-")
+    bad = []
+    for path in FILES:
+        for number, line in enumerate(text(path).splitlines(), 1):
+            if here.search(line) and path != "test/style/check.py":
+                bad.append(f"{path}:{number}: {line.strip()[:100]}")
+    return bad
+
+
 def names():
     """Files are snake_case, and no folder is called util."""
     bad = []
@@ -154,8 +180,9 @@ def names():
 
 
 def folders_have_readmes():
-    """A one-page README.md in every top folder."""
-    return [f"{folder}/README.md is missing" for folder in FOLDERS + ("test", "deploy")
+    """A README.md of about a page in every folder of the product, in test and in deploy."""
+    folders = {os.path.dirname(f) for f in PRODUCT} | {"test", "deploy"}
+    return [f"{folder}/README.md is missing" for folder in sorted(folders)
             if f"{folder}/README.md" not in FILES]
 
 
@@ -266,7 +293,7 @@ def clang_format():
 
 CHECKS = (
     folder_edges, warden_stands_alone, file_sizes, headers_explained, dear_headers,
-    forbidden_words, no_sleeps, names, folders_have_readmes, links, no_big_or_binary_files,
+    own_header_first, forbidden_words, no_sleeps, no_machine_paths, names, folders_have_readmes, links, no_big_or_binary_files,
     shellcheck, scripts_strict, python_compiles, go_format, clang_format,
 )
 
