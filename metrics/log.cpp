@@ -158,7 +158,9 @@ std::uint64_t DroppedLogLines() {
 
 void Error(std::string_view message, LogPairs pairs) { Write(spdlog::level::err, message, pairs); }
 void Warn(std::string_view message, LogPairs pairs) { Write(spdlog::level::warn, message, pairs); }
-void Info(std::string_view message, LogPairs pairs) { Write(spdlog::level::info, message, pairs); }
+void Info(std::string_view message, LogPairs pairs) {
+  if (LogEnabled(0)) Write(spdlog::level::info, message, pairs);
+}
 void V(int level, std::string_view message, LogPairs pairs) {
   if (LogEnabled(level)) Write(spdlog::level::info, message, pairs);
 }

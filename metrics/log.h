@@ -35,7 +35,7 @@ enum class LogFormat { kText, kJson };
 void StartLog(LogFormat format, int verbosity);
 /// Writes out what is queued and ends the writer thread. Safe to call twice.
 void StopLog();
-/// May change while the program runs.
+/// May change while the program runs. Below 0 only warnings and errors are written.
 void SetLogVerbosity(int verbosity);
 bool LogEnabled(int verbosity);
 /// Lines dropped because the queue was full.

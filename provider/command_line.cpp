@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "metrics/log.h"
 #include "metrics/version.h"
@@ -95,6 +96,7 @@ int RunNode(const Flags& flags) {
 int RunPods(const Flags& flags) {
   auto config = MakeConfig(flags);
   if (!config.ok()) return Fail(config.status(), kUsage);
+  SetLogVerbosity(config->verbosity - 1);  // the terminal belongs to the pods
   const auto outcome = RunStandalone(*std::move(config), flags.files);
   StopLog();
   if (!outcome.ok()) return Fail(outcome.status(), absl::IsInvalidArgument(outcome.status()) ? kUsage : kFailed);
@@ -105,6 +107,13 @@ int RunCheck(const Flags& flags) {
   auto config = MakeConfig(flags);
   if (!config.ok()) return Fail(config.status(), kUsage);
   return CheckHost(*config) ? 0 : kFailed;
+}
+
+/// One line: a word that is no command is named, which CLI11 does not.
+std::string WhatIsWrong(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
+  const bool no_command = app.get_subcommands().empty() && argc > 1 && argv[1][0] != '-';
+  return absl::StrCat(no_command ? absl::StrCat("unknown command \"", argv[1], "\"") : std::string(error.what()),
+                      " (--help tells more)");
 }
 
 }  // namespace
@@ -130,8 +139,8 @@ int RunCommandLine(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    const int code = app.exit(error);
-    return code == 0 ? 0 : kUsage;
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    return Fail(absl::InvalidArgumentError(WhatIsWrong(app, error, argc, argv)), kUsage);
   }
   if (node) return RunNode(flags);
   if (run) return RunPods(flags);

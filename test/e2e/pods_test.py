@@ -182,8 +182,8 @@ def test_exit_codes_signals_and_messages(env):
     env.node()
     env.apply(env.pod("code", restartPolicy="Never",
                       **shell("echo because > /dev/termination-log; exit 42")),
-              env.pod("killed", restartPolicy="Never", **shell("kill -9 $$; sleep 5; kill -KILL 1; sleep 100",
-                                                               ), shareProcessNamespace=True))
+              env.pod("killed", restartPolicy="Never", shareProcessNamespace=True,
+                      **shell("sh -c 'kill -9 $PPID'; sleep 100")))
     code = env.wait_for("pods/code", lambda p: p["status"].get("phase") == "Failed")
     ended = code["status"]["containerStatuses"][0]["state"]["terminated"]
     assert ended["exitCode"] == 42 and ended["message"] == "because\n" and ended["reason"] == "Error", ended
