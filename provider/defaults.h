@@ -17,7 +17,8 @@ namespace burstlet::provider {
 void ApplyPodDefaults(kube::Pod& pod);
 
 /// The API server's complaints: "spec.containers[0].name: Required value". Empty: the pod is valid. The pod has its
-/// defaults and a namespace. Not looked into: affinity, topology spread, volumes of in-tree drivers (RawJson), Windows.
+/// defaults and a namespace. Not looked into: affinity but the node's required one, topology spread, volumes of in-tree
+/// drivers (RawJson), Windows.
 std::vector<std::string> ValidatePod(const kube::Pod& pod);
 
 }  // namespace burstlet::provider

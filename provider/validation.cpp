@@ -161,6 +161,7 @@ std::vector<std::string> ValidatePod(const kube::Pod& pod) {
   CheckDns(complaints, spec);
   CheckLabels(complaints, "spec.nodeSelector", spec.nodeSelector);
   CheckPodSecurityContext(complaints, spec);
+  CheckNodeAffinity(complaints, spec);
   CheckGates(complaints, spec);
   CheckHostNamespaces(complaints, spec);
   CheckHostNames(complaints, spec);

@@ -103,6 +103,9 @@ void CheckSecurityContext(Complaints& complaints, const std::string& path, const
                           const kube::PodSpec& spec);
 void CheckPodSecurityContext(Complaints& complaints, const kube::PodSpec& spec);
 
+// validation_affinity.cpp
+void CheckNodeAffinity(Complaints& complaints, const kube::PodSpec& spec);
+
 // validation_containers.cpp
 void CheckContainers(Complaints& complaints, const kube::PodSpec& spec, const VolumeMap& volumes);
 void CheckPullPolicy(Complaints& complaints, const std::string& path, const std::string& policy);
