@@ -152,6 +152,7 @@ std::vector<std::string> ValidatePod(const kube::Pod& pod) {
   const kube::PodSpec& spec = pod.spec;
   Complaints complaints;
   CheckMetadata(complaints, pod.metadata);
+  CheckAppArmorAnnotations(complaints, pod);
   CheckTimes(complaints, spec);
   const VolumeMap volumes = CheckVolumes(complaints, spec.volumes);
   validation::CheckContainers(complaints, spec, volumes);

@@ -102,6 +102,8 @@ void CheckOverhead(Complaints& complaints, const kube::PodSpec& spec);
 void CheckSecurityContext(Complaints& complaints, const std::string& path, const kube::SecurityContext& context,
                           const kube::PodSpec& spec);
 void CheckPodSecurityContext(Complaints& complaints, const kube::PodSpec& spec);
+/// The annotations that AppArmor profiles were once named by.
+void CheckAppArmorAnnotations(Complaints& complaints, const kube::Pod& pod);
 
 // validation_affinity.cpp
 void CheckNodeAffinity(Complaints& complaints, const kube::PodSpec& spec);

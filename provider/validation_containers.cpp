@@ -177,8 +177,9 @@ void CheckContainers(Complaints& complaints, const kube::PodSpec& spec, const Vo
     const std::string path = Index("spec.initContainers", i);
     CheckCommon(complaints, path, container, spec, volumes);
     CheckRestart(complaints, path, container);
-    const bool is_new = names.insert(container.name).second || container.name.empty();
-    if (!is_new) complaints.Duplicate(path + ".name", container.name);
+    if (names.count(container.name) != 0) complaints.Duplicate(path + ".name", container.name);
+    // A missing name is told once, as long as no other container lacks one too.
+    if (!container.name.empty()) names.insert(container.name);
     CheckInitContainer(complaints, path, container, spec);
   }
 }

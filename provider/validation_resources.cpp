@@ -1,7 +1,9 @@
 // Limits and requests of containers and of the pod.
 #include <algorithm>
+#include <set>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "kube/api/quantity.h"
 #include "provider/translate/resources.h"
 #include "provider/validation.h"
@@ -153,16 +155,15 @@ void CheckRequirements(Complaints& complaints, const std::string& path, const ku
 
 void CheckClaims(Complaints& complaints, const std::string& path, const std::vector<kube::ResourceClaim>& claims,
                  const std::vector<kube::PodResourceClaim>& known) {
-  std::vector<std::string> names;
-  for (const kube::PodResourceClaim& claim : known) names.push_back(claim.name);
-  std::sort(names.begin(), names.end());
-  std::string list = " which is empty";
-  for (std::size_t i = 0; i < names.size(); ++i)
-    list = absl::StrCat(i == 0 ? ": " : list, i == 0 ? "" : ", ", names[i]);
+  std::set<std::string> names;
+  for (const kube::PodResourceClaim& claim : known) {
+    if (!claim.name.empty()) names.insert(claim.name);
+  }
+  const std::string list = names.empty() ? " which is empty" : absl::StrCat(": ", absl::StrJoin(names, ", "));
   for (std::size_t i = 0; i < claims.size(); ++i) {
     if (claims[i].name.empty()) {
       complaints.Required(Index(path, i));
-    } else if (std::find(names.begin(), names.end(), claims[i].name) == names.end()) {
+    } else if (names.count(claims[i].name) == 0) {
       complaints.NotFound(Index(path, i), claims[i].name,
                           absl::StrCat("must be one of the names in pod.spec.resourceClaims", list));
     }

@@ -176,6 +176,26 @@ void CheckSecurityContext(Complaints& complaints, const std::string& path, const
   }
 }
 
+void CheckAppArmorAnnotations(Complaints& complaints, const kube::Pod& pod) {
+  static const std::string kPrefix = "container.apparmor.security.beta.kubernetes.io/";
+  const auto is_there = [&](const std::string& name) {
+    const auto has_name = [&name](const auto& container) { return container.name == name; };
+    const kube::PodSpec& spec = pod.spec;
+    return std::any_of(spec.containers.begin(), spec.containers.end(), has_name) ||
+           std::any_of(spec.initContainers.begin(), spec.initContainers.end(), has_name) ||
+           std::any_of(spec.ephemeralContainers.begin(), spec.ephemeralContainers.end(), has_name);
+  };
+  for (const auto& [key, value] : pod.metadata.annotations) {
+    if (!key.starts_with(kPrefix)) continue;
+    const std::string path = Key("metadata.annotations", key);
+    const std::string name = key.substr(kPrefix.size());
+    if (!is_there(name)) complaints.Invalid(path, name, "container not found");
+    if (value.empty() || value == "runtime/default" || value == "unconfined" || value.starts_with("localhost/"))
+      continue;
+    complaints.Invalid(path, value, absl::StrCat("invalid AppArmor profile name: ", Quote(value)));
+  }
+}
+
 void CheckPodSecurityContext(Complaints& complaints, const kube::PodSpec& spec) {
   if (!spec.securityContext) return;
   const kube::PodSecurityContext& context = *spec.securityContext;
