@@ -51,14 +51,12 @@ constexpr std::array kCatalog{
           "Number of failed sandbox operations by type."},
     Entry{Series::kRuntimeOperationDuration, Kind::kHistogram, "kubelet_runtime_operations_duration_seconds",
           "Duration of sandbox operations by type."},
-    Entry{Series::kHttpRequests, Kind::kCounter, "kubelet_http_requests_total",
-          "Number of requests to the kubelet port."},
     Entry{Series::kImagePulls, Kind::kCounter, "burstlet_image_pulls_total", "Number of image pulls by result."},
     Entry{Series::kImagePullBytes, Kind::kCounter, "burstlet_image_pull_bytes_total",
           "Bytes downloaded from registries."},
     Entry{Series::kImagePullDuration, Kind::kHistogram, "burstlet_image_pull_duration_seconds",
           "Duration of image pulls that downloaded something."},
-    Entry{Series::kStatusWrites, Kind::kCounter, "burstlet_pod_status_writes_total", "Pod status writes by result."},
+    Entry{Series::kStatusWrites, Kind::kCounter, "burstlet_pod_status_writes_total", "Pod status writes that the API server acknowledged."},
     Entry{Series::kNodeName, Kind::kGauge, "kubelet_node_name", "The node's name. The value is always 1."},
     Entry{Series::kBuildInfo, Kind::kGauge, "burstlet_build_info", "The version of the agent. The value is always 1."},
     Entry{Series::kDroppedLogLines, Kind::kGauge, "burstlet_log_lines_dropped",
@@ -120,6 +118,17 @@ Metrics::Metrics() : state_(std::make_unique<State>()) {
 }
 
 Metrics::~Metrics() = default;
+
+void Metrics::Declare(Series series, const Labels& labels) {
+  const AnyFamily& family = state_->families[static_cast<std::size_t>(series)];
+  if (const auto* counters = std::get_if<prometheus::Family<prometheus::Counter>*>(&family)) {
+    (*counters)->Add(labels);
+  } else if (const auto* gauges = std::get_if<prometheus::Family<prometheus::Gauge>*>(&family)) {
+    (*gauges)->Add(labels);
+  } else {
+    std::get<prometheus::Family<prometheus::Histogram>*>(family)->Add(labels, kSeconds);
+  }
+}
 
 void Metrics::Add(Series series, const Labels& labels, double amount) {
   std::get<prometheus::Family<prometheus::Counter>*>(state_->families[static_cast<std::size_t>(series)])

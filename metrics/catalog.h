@@ -22,11 +22,10 @@ enum class Series {
   kRuntimeOperations,         // counter {operation_type}
   kRuntimeOperationErrors,    // counter {operation_type}
   kRuntimeOperationDuration,  // histogram {operation_type}
-  kHttpRequests,              // counter {method, path, server_type, long_running}
   kImagePulls,                // counter {result}
   kImagePullBytes,            // counter
   kImagePullDuration,         // histogram
-  kStatusWrites,              // counter {result}
+  kStatusWrites,              // counter
   kNodeName,                  // gauge {node}
   kBuildInfo,                 // gauge {version}
   kDroppedLogLines,           // gauge
@@ -41,6 +40,8 @@ class Metrics {
   Metrics(const Metrics&) = delete;
   Metrics& operator=(const Metrics&) = delete;
 
+  /// The series shows 0 before its first event, as dashboards and alerts want it.
+  void Declare(Series series, const Labels& labels = {});
   /// Counters.
   void Add(Series series, const Labels& labels = {}, double amount = 1);
   /// Gauges.

@@ -35,11 +35,12 @@ std::string EffectivePullPolicy(const kube::Container& container) {
 }
 
 ImageManager::ImageManager(kube::Loop& loop, cache::ImageStore& store, ObjectSource& objects,
-                           kube::EventRecorder& events, unsigned parallel_pulls)
+                           kube::EventRecorder& events, Metrics& metrics, unsigned parallel_pulls)
     : loop_(loop),
       store_(store),
       objects_(objects),
       events_(events),
+      metrics_(metrics),
       pool_(parallel_pulls),
       backoff_(Backoff::Limits{}) {}
 
@@ -131,6 +132,7 @@ kube::Task<absl::StatusOr<std::shared_ptr<const cache::Image>>> ImageManager::En
   if (!pulled.ok()) {
     if (cancel.cancelled()) co_return absl::CancelledError("the pod is being deleted");
     const absl::Status error = PullError(image, pulled.status());
+    metrics_.Add(Series::kImagePulls, {{"result", "error"}});
     backoff_.Next(key, now);
     failures_[key] = {now, absl::StrCat(ReasonOf(error), ": ", std::string(error.message()))};
     events_.PodEvent(*pod, field_path, "Warning", "Failed",
@@ -140,6 +142,9 @@ kube::Task<absl::StatusOr<std::shared_ptr<const cache::Image>>> ImageManager::En
   }
   failures_.erase(key);
   backoff_.Forget(key);
+  metrics_.Add(Series::kImagePulls, {{"result", "success"}});
+  metrics_.Add(Series::kImagePullBytes, {}, static_cast<double>(pulled->downloaded_bytes));
+  metrics_.Observe(Series::kImagePullDuration, std::chrono::duration<double>(now - start).count());
   events_.PodEvent(
       *pod, field_path, "Normal", "Pulled",
       absl::StrCat("Successfully pulled image \"", image, "\" in ", Seconds(now - start), " (", Seconds(now - start),

@@ -13,6 +13,7 @@
 #include "kube/async/cancel.h"
 #include "kube/async/offload.h"
 #include "kube/event_recorder.h"
+#include "metrics/catalog.h"
 #include "provider/backoff.h"
 #include "provider/volumes/volume_manager.h"
 
@@ -21,7 +22,7 @@ namespace burstlet::provider {
 class ImageManager {
  public:
   ImageManager(kube::Loop& loop, cache::ImageStore& store, ObjectSource& objects, kube::EventRecorder& events,
-               unsigned parallel_pulls);
+               Metrics& metrics, unsigned parallel_pulls);
 
   /// The image if the policy lets it be used as it is, without any wait; null when a pull is needed (or refused).
   std::shared_ptr<const cache::Image> FindReady(const kube::Container& container);
@@ -42,6 +43,7 @@ class ImageManager {
   cache::ImageStore& store_;
   ObjectSource& objects_;
   kube::EventRecorder& events_;
+  Metrics& metrics_;
   kube::WorkerPool pool_;
   Backoff backoff_;
   struct LastFailure {

@@ -31,6 +31,7 @@ std::string DefaultAddress() {
 NodeStatusConfig MakeNodeStatusConfig(const Config& config) {
   NodeStatusConfig out;
   out.name = config.node_name;
+  out.hostname = config.node_name;  // as a kubelet with --hostname-override reports it
   out.addresses = config.node_ips;
   if (out.addresses.empty()) out.addresses.push_back(DefaultAddress());
   out.kubelet_port = config.port;

@@ -12,6 +12,7 @@
 #include "absl/strings/str_format.h"
 #include "metrics/log.h"
 #include "metrics/status.h"
+#include "provider/metered_driver.h"
 #include "provider/pod_record.h"
 #include "provider/termination_message.h"
 #include "provider/volumes/node_tmpfs.h"
@@ -69,7 +70,17 @@ absl::StatusOr<std::unique_ptr<PodRuntime>> PodRuntime::Open(const Config& confi
   return runtime;
 }
 
+void PodRuntime::DeclareSeries() {
+  for (std::size_t i = 1; i < kPodStages; ++i) {
+    sources_.metrics.Declare(Series::kPodStartStage, {{"stage", PodStageName(static_cast<PodStage>(i))}});
+  }
+  for (const Series series : {Series::kPodStartDuration, Series::kPodStartSliDuration, Series::kStartedPods}) {
+    sources_.metrics.Declare(series);
+  }
+}
+
 absl::Status PodRuntime::Start() {
+  DeclareSeries();
   RETURN_IF_ERROR(sandbox::MakeDirectory(paths_.root_dir, 0700));
   RETURN_IF_ERROR(sandbox::MakeDirectory(paths_.root_dir + "/pods", 0700));
   RETURN_IF_ERROR(sandbox::MakeDirectory(paths_.pod_logs_dir, 0755));
@@ -92,7 +103,8 @@ absl::Status PodRuntime::Start() {
   driver.warden_path = warden;
   driver.network = network_.get();
   driver.pool_size = config_.sandbox_pool_size;
-  ASSIGN_OR_RETURN(driver_, sandbox::OpenNativeDriver(driver));
+  ASSIGN_OR_RETURN(auto native, sandbox::OpenNativeDriver(driver));
+  driver_ = Metered(std::move(native), sources_.metrics);
 
   cache::RegistryConfig registries;
   registries.plain_http_hosts = config_.plain_http_registries;
@@ -101,9 +113,10 @@ absl::Status PodRuntime::Start() {
 
   kube::Loop& loop = sources_.loop;
   image_manager_ = std::make_unique<ImageManager>(loop, *images_, sources_.objects, sources_.events,
-                                                  config_.max_parallel_image_pulls);
+                                                  sources_.metrics, config_.max_parallel_image_pulls);
   ASSIGN_OR_RETURN(volumes_, NewVolumeManager({config_.root_dir}, loop, pool_, tasks_, sources_.objects, node_));
   statuses_ = NewStatusManager(loop, tasks_, sources_.sink);
+  statuses_->OnStored([this](const std::string&, const kube::PodStatus&) { sources_.metrics.Add(Series::kStatusWrites); });
 
   TranslateOptions translate;
   translate.seccomp_default = config_.seccomp_default;
@@ -118,6 +131,7 @@ absl::Status PodRuntime::Start() {
                            sources_.events,
                            node_,
                            paths_,
+                           sources_.metrics,
                            translate,
                            config_.max_container_restart_period,
                            sources_.services,

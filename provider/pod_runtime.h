@@ -58,6 +58,7 @@ class PodRuntime {
  private:
   PodRuntime(const Config& config, const NodeInfo& node, PodRuntimeSources sources);
   absl::Status Start();
+  void DeclareSeries();
   absl::StatusOr<std::vector<Recovered>> GatherRecovered();
   void PodStarted(const kube::Pod& pod, const PodTimeline& timeline);
 

@@ -19,6 +19,7 @@
 #include "kube/async/signal_event.h"
 #include "kube/async/task_group.h"
 #include "kube/event_recorder.h"
+#include "metrics/catalog.h"
 #include "metrics/pod_timeline.h"
 #include "provider/admission.h"
 #include "provider/backoff.h"
@@ -49,6 +50,7 @@ struct PodWorkerContext {
   kube::EventRecorder& events;
   const NodeInfo& node;
   AgentPaths paths;
+  Metrics& metrics;
   TranslateOptions translate;
   std::chrono::seconds max_restart_delay{300};
   /// Services of a namespace, for service environment variables.

@@ -37,6 +37,12 @@ steady_clock::time_point SteadyFromUnix(std::int64_t unix_nanos) {
   return steady_clock::now() - std::chrono::duration_cast<steady_clock::duration>(std::chrono::system_clock::now() - wall);
 }
 
+/// The kubelet's label of a container's kind.
+std::string ContainerType(ContainerKind kind) {
+  if (kind == ContainerKind::kInit) return "init_container";
+  return kind == ContainerKind::kEphemeral ? "ephemeral_container" : "container";
+}
+
 }  // namespace
 
 void PodWorker::RetryAfterFailure(const std::string& what) {
@@ -290,6 +296,7 @@ void PodWorker::StartSucceeded(const StartAction& action, const ContainerRecord&
   if (instance.phase == ContainerInstance::Phase::kExited) ContainerEnded(action.name, view.instances.front());
   failure_backoff_.Forget(action.name);
   if (action.kind == ContainerKind::kApp) timeline_.Stamp(PodStage::kStarted);
+  context_.metrics.Add(Series::kStartedContainers, {{"container_type", ContainerType(action.kind)}});
   Event(action.name, "Normal", "Created", absl::StrCat("Container created"));
   Event(action.name, "Normal", "Started", absl::StrCat("Container started"));
 }
@@ -297,6 +304,7 @@ void PodWorker::StartSucceeded(const StartAction& action, const ContainerRecord&
 void PodWorker::StartFailed(const StartAction& action, ContainerView& view, const ContainerRecord& record,
                             const absl::Status& error) {
   const std::string reason = ReasonOf(error, "RunContainerError");
+  context_.metrics.Add(Series::kStartedContainerErrors, {{"container_type", ContainerType(action.kind)}, {"code", reason}});
   const std::string message(error.message());
   Event(action.name, "Warning", "Failed", absl::StrCat("Error: ", message));
   if (reason != "StartError") {
