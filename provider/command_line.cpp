@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "metrics/log.h"
+#include "metrics/status.h"
 #include "metrics/version.h"
 #include "provider/check.h"
 #include "provider/config.h"
@@ -80,7 +81,9 @@ absl::StatusOr<Config> MakeConfig(const Flags& flags) {
   if (flags.verbosity >= 0) config.verbosity = flags.verbosity;
   if (flags.port >= 0) config.port = static_cast<std::uint16_t>(flags.port);
   if (config.node_name.empty()) config.node_name = HostName();
-  if (const absl::Status finished = FinishConfig(config); !finished.ok()) return finished;
+  if (const absl::Status finished = FinishConfig(config); !finished.ok()) {
+    return flags.config_file.empty() ? finished : Annotate(finished, flags.config_file);
+  }
   return config;
 }
 

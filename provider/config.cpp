@@ -329,7 +329,7 @@ absl::Status FinishConfig(Config& config) {
   RETURN_IF_ERROR(CheckReadable("authentication.x509.clientCAFile", config.client_ca_file));
   RETURN_IF_ERROR(CheckReadable("registries.caFile", config.registry_ca_file));
   if (config.network == "builtin" && config.pod_cidrs.empty()) config.pod_cidrs = {"10.88.0.0/16"};
-  return absl::OkStatus();
+  return CheckConfigValues(config);
 }
 
 std::string ConfigJson(const Config& config) {

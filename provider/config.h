@@ -76,6 +76,8 @@ absl::Status ParseConfig(const std::string& file, const std::string& text, Confi
 absl::Status LoadConfigFile(const std::string& file, Config& config);
 /// What must hold whatever the source of a value: ranges, absolute paths, names. Fills in derived defaults.
 absl::Status FinishConfig(Config& config);
+/// The formats of addresses, ranges, quantities and labels: part of FinishConfig.
+absl::Status CheckConfigValues(const Config& config);
 /// The effective configuration as JSON, for /configz.
 std::string ConfigJson(const Config& config);
 

@@ -34,13 +34,22 @@ namespace {
 
 constexpr std::chrono::milliseconds kServerGrace{2000};
 
+/// What the user gave is wrong, whatever it failed by: another exit code than trouble at run time.
+absl::Status WrongInput(const absl::Status& status, const std::string& what) {
+  return absl::InvalidArgumentError(absl::StrCat(what, ": ", std::string(status.message())));
+}
+
 absl::StatusOr<kube::ClientConfig> Identity(const Config& config) {
-  if (config.kubeconfig.empty()) return kube::InClusterConfig();
+  if (config.kubeconfig.empty()) {
+    auto inside = kube::InClusterConfig();
+    if (!inside.ok()) return WrongInput(inside.status(), "the identity");
+    return inside;
+  }
   auto text = sandbox::ReadFile(config.kubeconfig);
-  if (!text.ok()) return Annotate(text.status(), "--kubeconfig");
+  if (!text.ok()) return WrongInput(text.status(), "--kubeconfig");
   const std::string directory = config.kubeconfig.substr(0, config.kubeconfig.rfind('/') + 1);
   auto parsed = kube::ParseKubeconfig(*text, directory);
-  if (!parsed.ok()) return Annotate(parsed.status(), config.kubeconfig);
+  if (!parsed.ok()) return WrongInput(parsed.status(), config.kubeconfig);
   return parsed;
 }
 
@@ -134,7 +143,9 @@ absl::StatusOr<std::unique_ptr<kube::KubeletServer>> StartServer(const Config& c
   server.token_authentication = config.webhook_authentication;
   server.anonymous = config.anonymous_authentication;
   server.node_name = node.name;
-  return kube::KubeletServer::Start(server, std::move(handlers));
+  auto started = kube::KubeletServer::Start(server, std::move(handlers));
+  if (started.ok() || absl::IsAlreadyExists(started.status())) return started;
+  return WrongInput(started.status(), "the kubelet port");
 }
 
 kube::Task<void> StopAll(kube::Loop& loop, NodeController& controller, kube::EventRecorder& events,
@@ -177,7 +188,6 @@ std::function<NodeConditionsInput()> ConditionsOf(const NodeStatusConfig& config
 }  // namespace
 
 absl::Status RunNodeAgent(Config config) {
-  Info("Starting", {{"version", kVersion}, {"node", config.node_name}, {"rootDir", config.root_dir}});
   kube::Loop loop;
   Metrics metrics;
   metrics.Set(Series::kNodeName, 1, {{"node", config.node_name}});
@@ -213,6 +223,8 @@ absl::Status RunNodeAgent(Config config) {
 
   ASSIGN_OR_RETURN(auto server,
                    StartServer(config, node, MakeKubeletHandlers(loop, *runtime, *client, metrics, config)));
+  // Not before: what ends the agent is told in one line.
+  Info("Started", {{"version", kVersion}, {"node", config.node_name}, {"rootDir", config.root_dir}});
   node.kubelet_port = server->port();
   controller = NewNodeController(*client, loop, runtime->tasks(), node, MakeNodeControllerConfig(config),
                                  ConditionsOf(node_config, *runtime), events.get());

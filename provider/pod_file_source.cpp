@@ -3,7 +3,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <set>
 
 #include "absl/strings/str_cat.h"
@@ -24,7 +26,7 @@ absl::StatusOr<std::string> ReadInput(const std::string& file) {
   sandbox::UniqueFd fd;
   if (file != "-") {
     fd = sandbox::UniqueFd(open(file.c_str(), O_RDONLY | O_CLOEXEC));
-    if (fd.get() < 0) return ErrnoError(errno, file);
+    if (fd.get() < 0) return absl::InvalidArgumentError(absl::StrCat(file, ": ", std::strerror(errno)));
   }
   std::string text;
   char buffer[65536];

@@ -61,7 +61,7 @@ absl::StatusOr<std::unique_ptr<PodNetwork>> PodNetwork::Open(const PodNetworkCon
   ASSIGN_OR_RETURN(Links links, Links::Open());
   ASSIGN_OR_RETURN(NatTable nat, NatTable::Open(std::move(spec)));
   auto network = std::make_unique<RoutedPodNetwork>(config, std::move(pools), std::move(links), std::move(nat));
-  RETURN_IF_ERROR(Annotate(network->Prepare(), "preparing the pod network: "));
+  RETURN_IF_ERROR(Annotate(network->Prepare(), "preparing the pod network"));
   return std::unique_ptr<PodNetwork>(std::move(network));
 }
 

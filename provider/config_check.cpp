@@ -1,0 +1,63 @@
+// What must hold of a configuration's values wherever they come from, before anything is started with them.
+#include "absl/strings/str_cat.h"
+#include "kube/api/quantity.h"
+#include "metrics/status.h"
+#include "provider/config.h"
+#include "provider/validation_names.h"
+#include "sandbox/net/address.h"
+
+namespace burstlet::provider {
+namespace {
+
+absl::Status Wrong(const std::string& field, const std::string& value, const std::string& why) {
+  return absl::InvalidArgumentError(absl::StrCat(field, ": \"", value, "\": ", why));
+}
+
+absl::Status CheckAddresses(const Config& config) {
+  for (const std::string& address : config.node_ips) {
+    if (!sandbox::ParseAddress(address).ok()) return Wrong("--node-ip", address, "is no IP address");
+  }
+  for (const std::string& address : config.cluster_dns) {
+    if (!sandbox::ParseAddress(address).ok()) return Wrong("clusterDNS", address, "is no IP address");
+  }
+  if (!sandbox::ParseAddress(config.address).ok()) return Wrong("address", config.address, "is no IP address");
+  for (const std::string& cidr : config.pod_cidrs) {
+    if (!sandbox::ParseCidr(cidr).ok()) return Wrong("podCIDR", cidr, "is no address range like 10.88.0.0/16");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckReservations(const std::string& field, const std::map<std::string, std::string>& reserved) {
+  for (const auto& [resource, amount] : reserved) {
+    const auto quantity = kube::ParseQuantity(amount);
+    if (!quantity.ok() || kube::CompareQuantity(*quantity, kube::Quantity{"0"}) < 0) {
+      return Wrong(absl::StrCat(field, "[", resource, "]"), amount, "is no quantity of zero or more");
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckLabels(const std::map<std::string, std::string>& labels) {
+  for (const auto& [key, value] : labels) {
+    const auto key_wrong = validation::QualifiedName(key);
+    if (!key_wrong.empty()) return Wrong("nodeLabels", key, key_wrong.front());
+    const auto value_wrong = validation::LabelValue(value);
+    if (!value_wrong.empty()) return Wrong(absl::StrCat("nodeLabels[", key, "]"), value, value_wrong.front());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckConfigValues(const Config& config) {
+  RETURN_IF_ERROR(CheckAddresses(config));
+  RETURN_IF_ERROR(CheckReservations("systemReserved", config.system_reserved));
+  RETURN_IF_ERROR(CheckReservations("kubeReserved", config.kube_reserved));
+  RETURN_IF_ERROR(CheckLabels(config.node_labels));
+  if (!config.resolv_conf.empty() && config.resolv_conf[0] != '/') {
+    return Wrong("resolvConf", config.resolv_conf, "an absolute path is needed");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace burstlet::provider
