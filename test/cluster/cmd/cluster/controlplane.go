@@ -46,6 +46,11 @@ func clusterUp(args []string) error {
 	nodeMask := flags.Int("node-mask", 23, "size of a node's podCIDR")
 	bin := flags.String("bin", "", "folder with the binaries (default: this program's)")
 	owner := flags.Int("owner", 0, "process whose end ends the cluster")
+	var apiserverArgs []string
+	flags.Func("apiserver-arg", "further flag of the API server, may be repeated", func(a string) error {
+		apiserverArgs = append(apiserverArgs, a)
+		return nil
+	})
 	positional, err := parse(flags, args, 1)
 	if err != nil {
 		return err
@@ -76,7 +81,7 @@ func clusterUp(args []string) error {
 	spec := &supervise.Spec{
 		Kind:       "cluster",
 		Owner:      *owner,
-		Components: components(dir, *bin, *ip, *advertise, *clusterCIDR, *nodeMask, p),
+		Components: components(dir, *bin, *ip, *advertise, *clusterCIDR, *nodeMask, p, apiserverArgs),
 		Facts: map[string]string{
 			"ip": *ip, "server": server, "bin": *bin,
 			"scheduler": fmt.Sprintf("https://%s", net.JoinHostPort(*ip, strconv.Itoa(p.scheduler))),
@@ -183,7 +188,7 @@ leaderElection:
 }
 
 func components(dir, bin, ip, advertise, clusterCIDR string, nodeMask int,
-	p ports) []supervise.Component {
+	p ports, apiserverArgs []string) []supervise.Component {
 	at := func(name string) string { return filepath.Join(dir, name) }
 	key := func(name string) string { return filepath.Join(dir, "pki", name) }
 	etcdURL := fmt.Sprintf("http://%s", net.JoinHostPort(ip, strconv.Itoa(p.etcd)))
@@ -226,6 +231,7 @@ func components(dir, bin, ip, advertise, clusterCIDR string, nodeMask int,
 	} else {
 		apiserver = append(apiserver, "--advertise-address="+advertise)
 	}
+	apiserver = append(apiserver, apiserverArgs...)
 	// Both start beside the API server: they may not need it for their own port's authentication.
 	clientCA, skipLookup := "--client-ca-file="+key("ca.crt"), "--authentication-skip-lookup=true"
 	controllerManager := []string{

@@ -17,6 +17,7 @@ import (
 
 const usage = `usage:
   cluster up DIR [--ip IP] [--advertise IP] [--port-base N] [--cluster-cidr CIDR] [--owner PID]
+                 [--apiserver-arg=--FLAG=VALUE]...
   cluster down DIR [--keep-logs]
   cluster status DIR
   cluster start|stop|restart DIR COMPONENT     etcd, apiserver, controller-manager, scheduler
