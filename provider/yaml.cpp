@@ -64,6 +64,10 @@ bool IsFloat(const std::string& text) {
   return absl::SimpleAtod(text, &value) && std::isfinite(value);
 }
 
+// YAML 1.1's spellings: kubectl takes them all.
+const std::set<std::string> kTrue{"true", "True", "TRUE", "y", "Y", "yes", "Yes", "YES", "on", "On", "ON"};
+const std::set<std::string> kFalse{"false", "False", "FALSE", "n", "N", "no", "No", "NO", "off", "Off", "OFF"};
+
 void ResolveScalar(const YAML::Node& in, YamlNode& out) {
   const std::string& text = in.Scalar();
   out.scalar = text;
@@ -71,10 +75,10 @@ void ResolveScalar(const YAML::Node& in, YamlNode& out) {
   if (in.Tag() != "?" && in.Tag() != "") return;  // quoted, or tagged as a string
   if (text.empty() || text == "~" || text == "null" || text == "Null" || text == "NULL") {
     out.kind = YamlNode::Kind::kNull;
-  } else if (text == "true" || text == "True" || text == "TRUE") {
+  } else if (kTrue.contains(text)) {
     out.kind = YamlNode::Kind::kBool;
     out.scalar = "true";
-  } else if (text == "false" || text == "False" || text == "FALSE") {
+  } else if (kFalse.contains(text)) {
     out.kind = YamlNode::Kind::kBool;
     out.scalar = "false";
   } else if (const std::string number = IntegerText(text); !number.empty()) {

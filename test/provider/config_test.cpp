@@ -80,7 +80,7 @@ TEST_CASE("YAML scalars become the JSON that kubectl would send", "[yaml]") {
     return YamlToJson(documents->front());
   };
   CHECK(json("a: 0644\nb: \"0644\"\nc: 1.5\nd: yes\ne: true\nf:\ng: 1Gi\nh: -3\n") ==
-        R"({"a":420,"b":"0644","c":1.5,"d":"yes","e":true,"f":null,"g":"1Gi","h":-3})");
+        R"({"a":420,"b":"0644","c":1.5,"d":true,"e":true,"f":null,"g":"1Gi","h":-3})");
   CHECK(json("- a\n- [1, \"x\\ny\"]\n- {}\n") == R"(["a",[1,"x\u000ay"],{}])");
   CHECK(json("a: &x {k: v}\nb: *x\n") == R"({"a":{"k":"v"},"b":{"k":"v"}})");
 }
