@@ -11,10 +11,10 @@
 #include "test/cache/temp_dir.h"
 
 /// A skip that says its reason.
-#define NEEDS_DOCKER_REGISTRY()               \
-  if (!HaveDockerRegistry()) {                \
-    WARN("docker-registry is not installed"); \
-    return;                                   \
+#define NEEDS_DOCKER_REGISTRY()                        \
+  if (!HaveDockerRegistry()) {                         \
+    WARN("skipped: docker-registry is not installed"); \
+    return;                                            \
   }
 
 namespace burstlet::cache {

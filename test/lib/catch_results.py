@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Turns one run of a Catch2 program into the lines of a suite: `ok NAME`, `not ok NAME - why`.
+"""Turns one run of a Catch2 program into the lines of a suite: `ok NAME`, `not ok NAME - why`, `skip NAME - why`.
 
     catch_results.py PROGRAM [--timeout SECONDS]
 
 Every test case that the program lists must have ended well. One that the program does not report,
 because it crashed or hung before, is a failure like any other. The program's exit status counts too.
+A test case that leaves something out says so by WARN("skipped: why"), which makes it a skip.
 """
 
 import re
@@ -22,8 +23,8 @@ def listed(program):
 
 
 def reported(path):
-    """(name -> None or why it failed), read element by element for the end may be missing."""
-    results = {}
+    """(name -> None or why it failed, name -> why skipped), element by element: the end may be missing."""
+    results, skips = {}, {}
     parser = ET.XMLPullParser(events=("start", "end"))
     current, failures = None, []
     with open(path, "rb") as source:
@@ -43,12 +44,16 @@ def reported(path):
                                                     "FatalErrorCondition"):
                 if element.tag != "Expression" or element.get("success") != "true":
                     failures.append(describe(element))
+            elif event == "end" and element.tag == "Warning":
+                text = " ".join((element.text or "").split())
+                if text.lower().startswith("skipped: "):
+                    skips.setdefault(current, text[len("skipped: "):])
             elif event == "end" and element.tag == "OverallResult" and current is not None:
                 good = element.get("success") == "true"
                 results[current] = None if good else "; ".join(failures) or "failed"
     except ET.ParseError:
         pass
-    return results
+    return results, skips
 
 
 def describe(element):
@@ -71,11 +76,13 @@ def main():
                                     check=False).returncode
         except subprocess.TimeoutExpired:
             status = f"none within {limit:.0f} s"
-        results = reported(report.name)
+        results, skips = reported(report.name)
     bad = 0
     for name in names + [n for n in results if n not in names]:
         why = results.get(name, "did not run")
-        if why is None:
+        if why is None and name in skips:
+            print(f"skip {name} - {skips[name]}")
+        elif why is None:
             print(f"ok {name}")
         else:
             bad += 1
