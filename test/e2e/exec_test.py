@@ -140,9 +140,9 @@ def test_terminal_with_resize(env):
     # The new size travels on its own channel: asked until it is there.
     terminal.type("until stty size | grep '41 133'; do :; done; echo re''sized\n")
     terminal.expect("resized")
-    terminal.type("sleep 100\n")
-    terminal.expect("sleep 100")
-    terminal.type("\x03")  # the interrupt key is the pod's terminal's business
+    terminal.type("sh -c 'trap \"exit 0\" INT; echo trap\"\"ped; while :; do sleep 0.1; done'\n")
+    terminal.expect("trapped")
+    terminal.type("\x03")  # the interrupt key is the business of the pod's terminal
     terminal.type("echo interr''upted; exit 5\n")
     terminal.expect("interrupted")
     assert terminal.end() == 5

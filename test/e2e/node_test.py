@@ -2,17 +2,14 @@
 """The node: how it registers, keeps itself known, and whom it lets in."""
 
 import base64
-import json
 import os
 import re
 import socket
 import ssl
-import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 import harness  # noqa: E402
-import machine  # noqa: E402
 
 TAINT = {"key": "virtual-kubelet.io/provider", "value": "burstlet", "effect": "NoSchedule"}
 
@@ -90,21 +87,6 @@ def client_pair(env, kubeconfig):
     return "eve"
 
 
-def test_service_account_tokens_are_reviewed(env):
-    node = env.node()
-    token = env.kubectl("create", "token", "default").strip()
-    headers = {"Authorization": f"Bearer {token}"}
-    assert node.get("/metrics", client=None, headers=headers)[0] == 403
-    env.kubectl("create", "clusterrole", "see-metrics", "--verb=get",
-                "--resource=nodes/metrics")
-    env.kubectl("create", "clusterrolebinding", "see-metrics", "--clusterrole=see-metrics",
-                f"--serviceaccount={env.ns}:default")
-    # A refusal may be remembered for some seconds.
-    harness.until(lambda: node.get("/metrics", client=None, headers=headers)[0] == 200, 45,
-                  "the token may read metrics")
-    assert node.get("/pods", client=None, headers=headers)[0] == 403
-
-
 def test_port_speaks_modern_tls_only(env):
     node = env.node()
     context = ssl.create_default_context(cafile=f"{node.identity}/ca.crt")
@@ -115,45 +97,6 @@ def test_port_speaks_modern_tls_only(env):
                 raise AssertionError("TLS 1.1 was accepted")
         except (ssl.SSLError, ConnectionError):
             pass
-
-
-def test_metrics_pass_promtool(env):
-    node = env.node()
-    for path in ("/metrics", "/metrics/resource"):
-        status, text = node.get(path)
-        assert status == 200, (path, status)
-        machine.run("promtool", "check", "metrics", stdin=text)
-    assert "burstlet_pod_start_stage_seconds" in node.get("/metrics")[1]
-
-
-def test_prometheus_scrapes_it(env):
-    node = env.node()
-    pki = os.path.join(env.cluster_dir, "pki")
-    config = os.path.join(env.dir, "prometheus.yml")
-    with open(config, "w", encoding="utf-8") as out:
-        out.write(f"""
-global: {{scrape_interval: 1s}}
-scrape_configs:
-- job_name: burstlet
-  scheme: https
-  tls_config: {{ca_file: {node.identity}/ca.crt, cert_file: {pki}/apiserver-kubelet-client.crt,
-                key_file: {pki}/apiserver-kubelet-client.key}}
-  static_configs: [{{targets: ["{node.ip}:{node.port}"]}}]
-""")
-    log = open(os.path.join(env.logs, "prometheus.log"), "wb")
-    with subprocess.Popen(["prometheus", f"--config.file={config}",
-                           f"--storage.tsdb.path={env.dir}/tsdb",
-                           "--web.listen-address=127.0.0.1:9090"], stdout=log, stderr=log) as server:
-        try:
-            def up():
-                try:
-                    return '"1"]' in env.fetch("http://127.0.0.1:9090/api/v1/query?query=up")
-                except OSError:
-                    return False
-            harness.until(up, 30, "Prometheus has scraped the node")
-        finally:
-            server.kill()
-            log.close()
 
 
 def test_survives_an_absent_api_server(env):
@@ -171,16 +114,6 @@ def test_survives_an_absent_api_server(env):
     env.delete("pod web", timeout=90)
 
 
-def test_lists_its_pods(env):
-    node = env.node()
-    env.apply(env.pod("listed"))
-    env.wait_ready("pod/listed")
-    listed = json.loads(node.get("/pods")[1])["items"]
-    assert "listed" in [p["metadata"]["name"] for p in listed], listed
-    text = node.get("/metrics/resource")[1]
-    assert re.search(r'pod_memory_working_set_bytes\{[^}]*pod="listed"', text), text[:2000]
-
-
 def test_orderly_restart_keeps_pods(env):
     node = env.node()
     env.apply(env.pod("stays"))
@@ -191,37 +124,6 @@ def test_orderly_restart_keeps_pods(env):
     node.start()
     env.wait_ready("pod/stays")
     assert env.get("pod stays")["status"]["containerStatuses"] == before
-
-
-def test_a_second_agent_is_refused(env):
-    node = env.node()
-    rival = harness.Node(env, "rival", 2)
-    rival.root_dir = node.root_dir
-    rival.start(wait=False)
-    status = rival.process.wait(15)
-    assert status != 0 and node.root_dir in rival.log_tail(), rival.log_tail()
-    assert node.running()
-
-
-def test_wrong_input_ends_with_one_line(env):
-    node = env.node("n2", start=False)
-    burstlet = env.burstlet
-    config = os.path.join(env.dir, "bad.yaml")
-    with open(config, "w", encoding="utf-8") as out:
-        out.write("apiVersion: burstlet.io/v1alpha1\nkind: BurstletConfiguration\nnoSuchField: 1\n")
-    cases = [
-        ([burstlet, "node", "--no-such-flag"], "no-such-flag"),
-        ([burstlet, "node", "--config", "/no/such/file", "--root-dir", node.root_dir], "/no/such/file"),
-        ([burstlet, "node", "--config", config, "--root-dir", node.root_dir], "noSuchField"),
-        ([burstlet, "node", "--kubeconfig", "/no/kubeconfig", "--root-dir", node.root_dir],
-         "/no/kubeconfig"),
-    ]
-    for command, named in cases:
-        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                timeout=20, check=False)
-        lines = [line for line in result.stderr.splitlines() if line.strip()]
-        assert result.returncode != 0, command
-        assert len(lines) == 1 and named in lines[0], (command, result.stderr)
 
 
 if __name__ == "__main__":
