@@ -28,6 +28,7 @@
 #include "provider/pleg.h"
 #include "provider/pod_actions.h"
 #include "provider/pod_record.h"
+#include "provider/prober/prober_manager.h"
 #include "provider/runtime_view.h"
 #include "provider/sandbox_handle.h"
 #include "provider/status/generate.h"
@@ -118,10 +119,23 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   // --- TerminatingPod, TerminatedPod (pod_worker_stop.cpp)
   kube::Task<void> StopContainers();
   kube::Task<void> StopGroup(std::vector<std::string> names);
+  /// Container ids and the signals for them.
+  using Signals = std::vector<std::pair<std::string, int>>;
+  /// Those whose program had no handler for its signal.
+  kube::Task<Signals> SendSignals(Signals signals);
   kube::Task<void> TearDown();
   kube::Task<void> AwaitRemoval();
   void RequestTermination(std::optional<std::chrono::seconds> grace);
   std::chrono::seconds GracePeriod() const;
+
+  // --- probes, and the stop of one container (pod_worker_probes.cpp)
+  struct ContainerStop;
+  void SyncProbes();
+  void ProbeFailed(const ProbeSubject& subject);
+  void BeginStop(const std::string& name, const std::string& message, kube::SteadyTime deadline);
+  kube::Task<void> StopOne(std::shared_ptr<PodWorker> self, std::string name, std::shared_ptr<ContainerStop> stop);
+  bool Runs(const std::string& name, const std::string& id) const;
+  std::string PodIp() const;
 
   // --- what happens to it (pod_worker.cpp)
   void ContainersChanged(std::vector<sandbox::ContainerState> states);
@@ -145,6 +159,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::unique_ptr<PodLifecycleEvents> pleg_;
   /// States of containers whose start has not returned yet: a short program's exit may overtake it.
   std::map<std::string, sandbox::ContainerState> early_states_;
+  std::unique_ptr<PodProber> prober_;  // null: the pod has no probes, or nothing of it runs yet
+  std::map<std::string, std::shared_ptr<ContainerStop>> stops_;  // by container id
   HostNames host_names_;
   bool files_written_ = false;
 

@@ -111,7 +111,8 @@ class Sandbox {
   /// executable; reason CreateContainerError: rootfs, mount or user could not be set up; RunContainerError: the
   /// rest. A failed start leaves nothing of the container behind but its log.
   virtual absl::StatusOr<ContainerState> Start(const ContainerSpec& spec) = 0;
-  /// To the container's first process. kNotFound: it has ended.
+  /// To the container's first process. kNotFound: it has ended. kUnavailable: sent, but the program has no handler for
+  /// it yet, and the kernel drops such signals for the first process of a pid namespace: worth another try soon.
   virtual absl::Status Signal(const std::string& container_id, int signal) = 0;
   /// SIGKILL to every process of the container (cgroup.kill, or the pid namespace's init on v1).
   virtual absl::Status Kill(const std::string& container_id) = 0;

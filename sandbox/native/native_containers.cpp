@@ -221,11 +221,30 @@ void NativeSandbox::CleanUp(const std::string& container_id) {
              "Failed to remove a writable layer");
 }
 
+namespace {
+
+/// SigCgt of proc(5): does the process have a handler for the signal? An unreadable mask counts as yes.
+bool CatchesSignal(pid_t pid, int signal) {
+  auto status = ReadFile(absl::StrCat("/proc/", pid, "/status"));
+  if (!status.ok()) return true;
+  const std::size_t at = status->find("\nSigCgt:\t");
+  if (at == std::string::npos) return true;
+  const std::uint64_t mask = std::strtoull(status->c_str() + at + 9, nullptr, 16);
+  return ((mask >> (signal - 1)) & 1) != 0;
+}
+
+}  // namespace
+
 absl::Status NativeSandbox::Signal(const std::string& container_id, int signal) {
   std::lock_guard<std::mutex> lock(mutex_);
   Entry* entry = Find(container_id);
   if (entry == nullptr || !entry->pidfd.valid()) return absl::NotFoundError("the container is not running");
-  if (PidfdSignal(entry->pidfd.get(), signal) == 0) return absl::OkStatus();
+  // The first process of a namespace gets only signals that it has a handler for (pid_namespaces(7)); asked before the
+  // signal goes out, so that a handler installed in between makes for one signal too many rather than none.
+  const bool deaf = OwnPidNamespace() && signal != SIGKILL && signal != SIGSTOP && !CatchesSignal(entry->state.pid, signal);
+  if (PidfdSignal(entry->pidfd.get(), signal) == 0) {
+    return deaf ? absl::UnavailableError("the program has no handler for the signal yet") : absl::OkStatus();
+  }
   if (errno == ESRCH) return absl::NotFoundError("the container has ended");
   return ErrnoError(errno, "signal");
 }
