@@ -38,6 +38,7 @@ ContainerInstance FromRecord(const ContainerRecord& record) {
   instance.finished_at = record.finishedAt;
   instance.exit_code = static_cast<int>(record.exitCode);
   instance.signal = static_cast<int>(record.signal);
+  instance.oom_killed = record.oomKilled;
   instance.reason = record.reason;
   instance.message = record.message;
   instance.phase = ContainerInstance::Phase::kExited;
@@ -82,6 +83,9 @@ void PodWorker::Adopt(Recovered recovered) {
   ready_seen_ = true;
   view_.start_time = recovered.record.startTime;
   view_.terminated = recovered.record.terminated;
+  if (!recovered.record.failureReason.empty()) {
+    view_.failure = WaitingInfo{recovered.record.failureReason, recovered.record.failureMessage};
+  }
   std::map<std::string, const sandbox::ContainerState*> states;
   for (const sandbox::ContainerState& state : recovered.states) states[state.id] = &state;
   // Oldest first, so that the newest run ends up in front.
@@ -109,7 +113,7 @@ void PodWorker::Adopt(Recovered recovered) {
     view_.sandbox_ready = true;
     view_.pod_ips = recovered.sandbox->network().addresses;
     sandbox_ = std::make_shared<SandboxHandle>(std::move(recovered.sandbox));
-    files_written_ = true;
+    WriteMissingPodFiles();
     WatchSandboxEvents();
   }
 }
@@ -122,8 +126,12 @@ void PodWorker::Refuse(const Refusal& refusal) {
 
 void PodWorker::Start() {
   const std::string& phase = pod_->status.phase;
-  // A terminal phase is never left: whatever this node remembers, the pod's life is over.
-  if (phase == "Succeeded" || phase == "Failed") view_.terminated = true;
+  // A terminal phase is never left: whatever this node remembers, the pod's life is over. What runs of it stops as in
+  // any other end.
+  if (phase == "Succeeded" || phase == "Failed") {
+    view_.terminated = view_.terminated || sandbox_ == nullptr;
+    RequestTermination(std::nullopt);
+  }
   if (pod_->metadata.deletionTimestamp) RequestTermination(std::nullopt);
   // Nobody mounts the volumes of an adopted pod again, but their content is kept fresh from here on.
   if (sandbox_ != nullptr) context_.volumes.Refresh(pod_);
@@ -144,7 +152,9 @@ void PodWorker::Update(std::shared_ptr<const kube::Pod> pod) {
   pod_ = std::move(pod);
   view_.observed_generation = std::max(view_.observed_generation, pod_->metadata.generation);
   if (sandbox_ != nullptr) context_.volumes.Refresh(pod_);
-  if (pod_->metadata.deletionTimestamp) RequestTermination(std::nullopt);
+  // Others may end a pod by its phase alone (eviction of a lost node): its resources are then given to the next.
+  const bool ended = pod_->status.phase == "Succeeded" || pod_->status.phase == "Failed";
+  if (pod_->metadata.deletionTimestamp || ended) RequestTermination(std::nullopt);
   wake_.Set();
 }
 
@@ -187,6 +197,8 @@ void PodWorker::PushInstance(const std::string& name, ContainerInstance instance
   view.image = instance.image;
   view.image_id = instance.image_id;
   view.restart_count = std::max(view.restart_count, instance.attempt);
+  view.startup_passed.reset();  // results belong to one run
+  view.readiness_passed.reset();
   view.instances.insert(view.instances.begin(), std::move(instance));
   while (view.instances.size() > 2) {
     const ContainerInstance old = view.instances.back();
@@ -223,7 +235,15 @@ void PodWorker::ContainersChanged(std::vector<sandbox::ContainerState> states) {
     }
     if (!known) early_states_[state.id] = state;
   }
+  SyncProbes();
   wake_.Set();
+}
+
+void PodWorker::RunLost(const std::string& name) {
+  ContainerInstance& instance = View(name).instances.front();
+  if (instance.phase == ContainerInstance::Phase::kRunning) MarkLost(instance);
+  instance.in_current_sandbox = false;
+  WriteRecord();
 }
 
 void PodWorker::SandboxDied(const absl::Status& cause) {
@@ -235,12 +255,12 @@ void PodWorker::SandboxDied(const absl::Status& cause) {
     }
   }
   pleg_.reset();
-  auto sandbox = std::exchange(sandbox_, nullptr);
-  context_.pool.Submit([sandbox] {
-    LogIfError(sandbox->With([](sandbox::Sandbox& s) { return s.Remove(); }), "Dead sandbox not removed");
-  });
+  // The warden's truth is gone with it: what it had told must survive this agent too.
+  WriteRecord();
+  dead_sandboxes_.push_back(std::exchange(sandbox_, nullptr));
   view_.sandbox_ready = false;
   files_written_ = false;
+  SyncProbes();
   if (!view_.terminating) {
     Event("", "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
   }
@@ -263,6 +283,7 @@ void PodWorker::Publish() {
   // A pod that ended before this agent knew it: the status that is stored is all that anybody remembers.
   const bool stored_end = pod_->status.phase == "Succeeded" || pod_->status.phase == "Failed";
   if (stored_end && view_.containers.empty() && !view_.failure) return;
+  SyncProbes();
   kube::PodStatus previous = context_.statuses.Get(pod_->metadata.uid).value_or(pod_->status);
   kube::PodStatus next = GeneratePodStatus(*pod_, view_, previous, {context_.node.addresses}, kube::Time{UnixNow()});
   if (!ready_seen_) {
@@ -287,6 +308,10 @@ PodRecord PodWorker::MakeRecord() const {
   record.observedGeneration = view_.observed_generation;
   record.startTime = view_.start_time;
   record.terminated = view_.terminated;
+  if (view_.failure) {
+    record.failureReason = view_.failure->reason;
+    record.failureMessage = view_.failure->message;
+  }
   for (const auto& [name, view] : view_.containers) {
     for (const ContainerInstance& instance : view.instances) {
       ContainerRecord entry;
@@ -302,6 +327,7 @@ PodRecord PodWorker::MakeRecord() const {
       entry.ended = instance.phase == ContainerInstance::Phase::kExited;
       entry.exitCode = instance.exit_code;
       entry.signal = instance.signal;
+      entry.oomKilled = instance.oom_killed;
       entry.finishedAt = instance.finished_at;
       record.containers.push_back(std::move(entry));
     }
@@ -311,21 +337,28 @@ PodRecord PodWorker::MakeRecord() const {
 
 void PodWorker::WriteRecord() { LogIfError(WritePodRecord(context_.paths, MakeRecord()), "Pod record not written"); }
 
-absl::StatusOr<std::string> PodWorker::LogPath(const std::string& container, bool previous) const {
+absl::StatusOr<const ContainerInstance*> PodWorker::LogRun(const std::string& container, bool previous) const {
   const auto view = view_.containers.find(container);
   const std::string where = absl::StrCat("container \"", container, "\" in pod \"", pod_->metadata.name, "\"");
   const kube::Container* spec = FindContainer(*pod_, container);
   if (spec == nullptr) {
     return absl::NotFoundError(absl::StrCat("container \"", container, "\" not found in pod \"", pod_->metadata.name, "\""));
   }
-  const std::size_t index = previous ? 1 : 0;
+  // A container in back-off shows its last run as the previous one already.
+  const bool waits = view != view_.containers.end() && view->second.waiting && !IsRunning(view->second);
+  const std::size_t index = previous && !waits ? 1 : 0;
   if (view == view_.containers.end() || view->second.instances.size() <= index) {
     if (previous) return absl::InvalidArgumentError(absl::StrCat("previous terminated ", where, " not found"));
-    std::string reason = "ContainerCreating";
+    std::string reason = pod_->spec.initContainers.empty() ? "ContainerCreating" : "PodInitializing";
     if (view != view_.containers.end() && view->second.waiting) reason = view->second.waiting->reason;
     return absl::InvalidArgumentError(absl::StrCat(where, " is waiting to start: ", reason));
   }
-  return context_.paths.ContainerLog(*pod_, container, view->second.instances[index].attempt);
+  return &view->second.instances[index];
+}
+
+absl::StatusOr<std::string> PodWorker::LogPath(const std::string& container, bool previous) const {
+  ASSIGN_OR_RETURN(const ContainerInstance* run, LogRun(container, previous));
+  return context_.paths.ContainerLog(*pod_, container, run->attempt);
 }
 
 absl::StatusOr<std::string> PodWorker::RunningContainer(const std::string& container) const {

@@ -95,7 +95,10 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   const PodTimeline& timeline() const { return timeline_; }
   /// Resources are held: admitted and not all stopped.
   bool active() const { return !view_.terminated; }
-  /// The log of a container's newest (or, with `previous`, the one before) run. kNotFound with kubectl's words.
+  /// The run whose log is asked for: the newest, or with `previous` the one that ended last before it (in back-off
+  /// both are the same). kNotFound, kInvalidArgument with kubectl's words. Source: kubelet_pods.go validateContainerLogStatus.
+  absl::StatusOr<const ContainerInstance*> LogRun(const std::string& container, bool previous) const;
+  /// The log file of that run.
   absl::StatusOr<std::string> LogPath(const std::string& container, bool previous) const;
   /// The id of the running container of that name.
   absl::StatusOr<std::string> RunningContainer(const std::string& container) const;
@@ -107,6 +110,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   kube::Task<void> Sync();
   kube::Task<bool> EnsureSandbox();
   kube::Task<absl::Status> CreateSandbox(ReadyVolumes volumes);
+  kube::Task<absl::Status> RemoveDeadSandboxes();
+  void WriteMissingPodFiles();
   kube::Task<void> StartContainer(StartAction action);
   kube::Task<absl::StatusOr<std::vector<std::string>>> Environment(kube::Container container);
   kube::Task<absl::StatusOr<sandbox::ContainerState>> Launch(sandbox::ContainerSpec spec, ContainerRecord record);
@@ -141,6 +146,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   void ContainersChanged(std::vector<sandbox::ContainerState> states);
   void ContainerEnded(const std::string& name, ContainerInstance& instance);
   void SandboxDied(const absl::Status& cause);
+  /// The newest run of `name` went down with its sandbox, unseen.
+  void RunLost(const std::string& name);
   void Publish();
   void WriteRecord();
   PodRecord MakeRecord() const;
@@ -156,6 +163,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   PodRuntimeView view_;
   PodTimeline timeline_;
   std::shared_ptr<SandboxHandle> sandbox_;
+  /// Sandboxes that died and still hold names, addresses and directories: removed before a new one is made.
+  std::vector<std::shared_ptr<SandboxHandle>> dead_sandboxes_;
   std::unique_ptr<PodLifecycleEvents> pleg_;
   /// States of containers whose start has not returned yet: a short program's exit may overtake it.
   std::map<std::string, sandbox::ContainerState> early_states_;
@@ -163,6 +172,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::map<std::string, std::shared_ptr<ContainerStop>> stops_;  // by container id
   HostNames host_names_;
   bool files_written_ = false;
+  unsigned runs_ = 0;  // counts what was started, so that Sync sees progress
 
   kube::SignalEvent wake_;
   kube::CancelToken cancel_;

@@ -131,13 +131,19 @@ kube::Task<void> PodWorker::TearDown() {
   pleg_.reset();
   // The status is on its way while the sandbox goes.
   Publish();
-  auto handle = std::exchange(sandbox_, nullptr);
-  if (handle != nullptr) {
+  auto handles = std::exchange(dead_sandboxes_, {});
+  if (sandbox_ != nullptr) handles.push_back(std::exchange(sandbox_, nullptr));
+  if (!handles.empty() || !view_.containers.empty()) {
     PodWorkerContext* context = &context_;
-    auto remove = [context, handle, record = MakeRecord()] {
-      // Written before the sandbox goes: from here on nothing of this pod may be started again.
-      RETURN_IF_ERROR(WritePodRecord(context->paths, record));
-      return handle->With([](sandbox::Sandbox& sandbox) { return sandbox.Remove(); });
+    auto remove = [context, handles, record = MakeRecord()]() -> absl::Status {
+      // Written before the sandbox goes: from here on nothing of this pod may be started again. On a full disk the
+      // sandbox goes all the same, since it may be what fills it.
+      const absl::Status written = WritePodRecord(context->paths, record);
+      for (const auto& handle : handles) {
+        RETURN_IF_ERROR(handle->With([](sandbox::Sandbox& sandbox) { return sandbox.Remove(); }));
+      }
+      if (!written.ok()) LogIfError(WritePodRecord(context->paths, record), "Pod record not written");
+      return absl::OkStatus();
     };
     absl::Status removed = co_await kube::Offload(context_.loop, context_.pool, remove);
     while (!removed.ok()) {
@@ -155,6 +161,8 @@ kube::Task<void> PodWorker::TearDown() {
     co_await kube::SleepUntil(context_.loop, steady_clock::now() + failure_backoff_.Get("unmount"));
     unmounted = co_await context_.volumes.Unmount(pod_->metadata.uid);
   }
+  // An ended pod may stay in the API for long; it needs no watches for that.
+  context_.objects.Release(pod_->metadata.uid);
 }
 
 kube::Task<void> PodWorker::AwaitRemoval() {

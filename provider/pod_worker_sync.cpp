@@ -69,6 +69,7 @@ kube::Task<void> PodWorker::Sync() {
     const PodActions actions = ComputePodActions(*pod_, view_);
     if (actions.finished) break;
     if (!actions.start.empty()) {
+      const unsigned runs_before = runs_;
       bool ready = sandbox_ != nullptr;
       if (!ready) ready = co_await EnsureSandbox();
       for (std::size_t i = 0; ready && i < actions.start.size() && !terminate_requested_; ++i) {
@@ -76,7 +77,7 @@ kube::Task<void> PodWorker::Sync() {
       }
       if (terminate_requested_) break;
       // What was started may have ended already, or have made the next one possible.
-      if (!ComputePodActions(*pod_, view_).start.empty() && next_wake_ == kube::SteadyTime::max() && ready) continue;
+      if (runs_ != runs_before && !ComputePodActions(*pod_, view_).start.empty()) continue;
     }
     if (published || ready_seen_ || !actions.start.empty() || steady_clock::now() >= first_status_due) {
       Publish();
@@ -96,6 +97,13 @@ kube::Task<bool> PodWorker::EnsureSandbox() {
     co_return false;
   }
   timeline_.Stamp(PodStage::kVolumes);
+  const absl::Status swept = co_await RemoveDeadSandboxes();
+  if (!swept.ok()) {
+    Event("", "Warning", "FailedKillPod", absl::StrCat("error killing pod: ", std::string(swept.message())));
+    RetryAfterFailure("sandbox");
+    co_return false;
+  }
+  if (terminate_requested_) co_return false;
   const absl::Status created = co_await CreateSandbox(*std::move(volumes));
   if (!created.ok()) {
     Event("", "Warning", "FailedCreatePodSandBox",
@@ -107,6 +115,28 @@ kube::Task<bool> PodWorker::EnsureSandbox() {
   failure_backoff_.Forget("sandbox");
   timeline_.Stamp(PodStage::kSandbox);
   co_return true;
+}
+
+/// One sandbox at a time has the pod's name: a new one must not meet (nor lose to the sweep of) what a dead one left.
+kube::Task<absl::Status> PodWorker::RemoveDeadSandboxes() {
+  while (!dead_sandboxes_.empty()) {
+    auto dead = dead_sandboxes_.back();
+    auto remove = [dead] { return dead->With([](sandbox::Sandbox& sandbox) { return sandbox.Remove(); }); };
+    const absl::Status removed = co_await kube::Offload(context_.loop, context_.pool, std::move(remove));
+    CO_RETURN_IF_ERROR(removed);
+    std::erase(dead_sandboxes_, dead);
+  }
+  co_return absl::OkStatus();
+}
+
+/// The former agent may have died between its sandbox and the files that the containers mount.
+void PodWorker::WriteMissingPodFiles() {
+  files_written_ = true;
+  const std::string last = context_.paths.PodFile(pod_->metadata.uid, "hostname");
+  if (access(last.c_str(), F_OK) == 0) return;
+  auto names = PodHostNames(*pod_, context_.node.cluster_domain);
+  if (!names.ok()) return LogIfError(names.status(), "Host names of an adopted pod");
+  LogIfError(WritePodFiles(context_.paths, *pod_, view_.pod_ips, *names, context_.node), "Files of an adopted pod");
 }
 
 kube::Task<absl::Status> PodWorker::CreateSandbox(ReadyVolumes volumes) {
@@ -261,9 +291,12 @@ kube::Task<void> PodWorker::StartContainer(StartAction action) {
     co_return;
   }
   record.stopSignal = spec->stop_signal;
+  const auto started_in = sandbox_;
   auto state = co_await Launch(*std::move(spec), record);
   if (state.ok()) {
     StartSucceeded(action, record, *state);
+    // Its sandbox died before the worker heard of the run: nobody else will tell how that ended.
+    if (sandbox_ != started_in) RunLost(action.name);
   } else {
     StartFailed(action, View(action.name), record, state.status());
   }
@@ -290,6 +323,7 @@ void PodWorker::StartSucceeded(const StartAction& action, const ContainerRecord&
     instance.signal = state.signal;
     instance.oom_killed = state.oom_killed;
   }
+  ++runs_;
   PushInstance(action.name, instance);
   ContainerView& view = View(action.name);
   view.waiting.reset();
@@ -299,6 +333,7 @@ void PodWorker::StartSucceeded(const StartAction& action, const ContainerRecord&
   context_.metrics.Add(Series::kStartedContainers, {{"container_type", ContainerType(action.kind)}});
   Event(action.name, "Normal", "Created", absl::StrCat("Container created"));
   Event(action.name, "Normal", "Started", absl::StrCat("Container started"));
+  SyncProbes();
 }
 
 void PodWorker::StartFailed(const StartAction& action, ContainerView& view, const ContainerRecord& record,
@@ -324,6 +359,7 @@ void PodWorker::StartFailed(const StartAction& action, ContainerView& view, cons
   instance.message = message;
   instance.finished_at =
       std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  ++runs_;
   PushInstance(action.name, std::move(instance));
   View(action.name).waiting = WaitingInfo{"RunContainerError", message};
 }
