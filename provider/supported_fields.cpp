@@ -6,7 +6,9 @@ namespace {
 constexpr bool kDone = true;
 constexpr bool kRefused = false;
 
-constexpr char kLaterLifecycle[] = "refused until hooks and probes are built";
+constexpr char kLaterHooks[] = "refused until hooks are built";
+constexpr char kLaterHttp2[] = "refused: an alpha feature";
+constexpr char kLaterGrpc[] = "refused until gRPC probes are built";
 constexpr char kLaterDebug[] = "refused until `kubectl debug` is built";
 constexpr char kLaterDrivers[] = "refused until storage drivers are built";
 constexpr char kGone[] = "refused: Kubernetes itself has dropped this volume type";
@@ -163,6 +165,17 @@ constexpr Row kVolumeRows[] = {
     {"vsphereVolume", kRefused, kLaterDrivers},
 };
 
+// A probe's rows.
+#define BURSTLET_PROBE_ROWS(probe)                                                          \
+  {probe ".exec", kDone, ""}, {probe ".failureThreshold", kDone, ""}, \
+      {probe ".grpc", kRefused, kLaterGrpc}, {probe ".httpGet.host", kDone, ""},            \
+      {probe ".httpGet.httpHeaders", kDone, ""}, {probe ".httpGet.path", kDone, ""},        \
+      {probe ".httpGet.port", kDone, ""}, {probe ".httpGet.protocol", kDone, ""},           \
+      {probe ".httpGet.scheme", kDone, "HTTPS without verification"},                       \
+      {probe ".initialDelaySeconds", kDone, ""}, {probe ".periodSeconds", kDone, ""},       \
+      {probe ".successThreshold", kDone, ""}, {probe ".tcpSocket", kDone, ""},              \
+      {probe ".terminationGracePeriodSeconds", kDone, ""}, {probe ".timeoutSeconds", kDone, ""}
+
 // Rows of containers[] and initContainers[] alike.
 constexpr Row kContainerRows[] = {
     {"args", kDone, ""},
@@ -177,17 +190,17 @@ constexpr Row kContainerRows[] = {
     {"envFrom", kDone, ""},
     {"image", kDone, ""},
     {"imagePullPolicy", kDone, ""},
-    {"lifecycle.postStart", kRefused, kLaterLifecycle},
-    {"lifecycle.preStop", kRefused, kLaterLifecycle},
+    {"lifecycle.postStart", kRefused, kLaterHooks},
+    {"lifecycle.preStop", kRefused, kLaterHooks},
     {"lifecycle.stopSignal", kDone, ""},
-    {"livenessProbe", kRefused, kLaterLifecycle},
+    BURSTLET_PROBE_ROWS("livenessProbe"),
     {"name", kDone, ""},
     {"ports[].containerPort", kDone, "informative, as everywhere"},
     {"ports[].hostIP", kDone, ""},
     {"ports[].hostPort", kDone, "nftables; a conflict is refused as NodePorts"},
     {"ports[].name", kDone, ""},
     {"ports[].protocol", kDone, ""},
-    {"readinessProbe", kRefused, kLaterLifecycle},
+    BURSTLET_PROBE_ROWS("readinessProbe"),
     {"resizePolicy", kDone, "takes effect when in-place resize is built; until then resources stay as at start"},
     {"resources.claims", kRefused, kLaterDra},
     {"resources.limits", kDone, "cgroup limits"},
@@ -208,7 +221,7 @@ constexpr Row kContainerRows[] = {
     {"securityContext.seccompProfile.localhostProfile", kDone, ""},
     {"securityContext.seccompProfile.type", kDone, ""},
     {"securityContext.windowsOptions", kRefused, kNotLinux},
-    {"startupProbe", kRefused, kLaterLifecycle},
+    BURSTLET_PROBE_ROWS("startupProbe"),
     {"stdin", kDone, ""},
     {"stdinOnce", kDone, ""},
     {"terminationMessagePath", kDone, ""},
@@ -237,6 +250,9 @@ constexpr struct {
     {"spec.C[].restartPolicyRules[].action", "RestartAllContainers", "refused until whole-pod restarts are built"},
     {"spec.securityContext.appArmorProfile.type", "RuntimeDefault", "refused until AppArmor is built"},
     {"spec.securityContext.appArmorProfile.type", "Localhost", "refused until AppArmor is built"},
+    {"spec.C[].livenessProbe.httpGet.protocol", "HTTP2", kLaterHttp2},
+    {"spec.C[].readinessProbe.httpGet.protocol", "HTTP2", kLaterHttp2},
+    {"spec.C[].startupProbe.httpGet.protocol", "HTTP2", kLaterHttp2},
     {"spec.C[].securityContext.appArmorProfile.type", "RuntimeDefault", "refused until AppArmor is built"},
     {"spec.C[].securityContext.appArmorProfile.type", "Localhost", "refused until AppArmor is built"},
     {"spec.volumes[].emptyDir.medium", "HugePages*", "refused until huge page volumes are built"},
