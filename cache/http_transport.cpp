@@ -3,8 +3,8 @@
 #include "cache/http_transport.h"
 
 #include <cpprest/http_client.h>
-#include <pplx/threadpool.h>
 #include <netdb.h>
+#include <pplx/threadpool.h>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl.hpp>
 

@@ -2,8 +2,9 @@
 //
 // What cpprestsdk does not bound is bounded here: time to connect, silence, bytes read ahead of the reader (headers
 // and chunks included: the socket's own counter is watched), no redirects, no decompression. Each request has its own
-// connection. Threads: Send and Next block the caller, cpprestsdk's pool feeds them. Failure: kUnavailable (no answer; with reason RegistryUnavailable when the host was not reached), kDeadlineExceeded (silence), kDataLoss (cut
-// off), kCancelled.
+// connection. Threads: Send and Next block the caller, cpprestsdk's pool feeds them. Failure: kUnavailable (no answer;
+// with reason RegistryUnavailable when the host was not reached), kDeadlineExceeded (silence), kDataLoss (cut off),
+// kCancelled.
 #pragma once
 
 #include <atomic>

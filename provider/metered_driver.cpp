@@ -29,7 +29,8 @@ auto Measure(Metrics& metrics, const char* operation, Fn fn) {
 
 class MeteredSandbox : public sandbox::Sandbox {
  public:
-  MeteredSandbox(std::unique_ptr<sandbox::Sandbox> inner, Metrics& metrics) : inner_(std::move(inner)), metrics_(metrics) {}
+  MeteredSandbox(std::unique_ptr<sandbox::Sandbox> inner, Metrics& metrics)
+      : inner_(std::move(inner)), metrics_(metrics) {}
 
   const std::string& id() const override { return inner_->id(); }
   const sandbox::SandboxNetwork& network() const override { return inner_->network(); }
@@ -92,7 +93,8 @@ class MeteredDriver : public sandbox::SandboxDriver {
   absl::StatusOr<std::vector<sandbox::RecoveredSandbox>> Recover() override {
     ASSIGN_OR_RETURN(std::vector<sandbox::RecoveredSandbox> found, inner_->Recover());
     for (sandbox::RecoveredSandbox& entry : found) {
-      if (entry.sandbox != nullptr) entry.sandbox = std::make_unique<MeteredSandbox>(std::move(entry.sandbox), metrics_);
+      if (entry.sandbox != nullptr)
+        entry.sandbox = std::make_unique<MeteredSandbox>(std::move(entry.sandbox), metrics_);
     }
     return found;
   }

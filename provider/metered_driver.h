@@ -1,6 +1,7 @@
 // Counts and times what sandboxes are asked to do: a driver around a driver.
 //
-// Owner: PodRuntime. Threads: as the driver inside. Source of the names: pkg/kubelet/kuberuntime/instrumented_services.go.
+// Owner: PodRuntime. Threads: as the driver inside. Source of the names:
+// pkg/kubelet/kuberuntime/instrumented_services.go.
 #pragma once
 
 #include <memory>

@@ -1,8 +1,8 @@
 // YAML documents as a small tree with line numbers, and as JSON: the only user of yaml-cpp here.
 //
-// Scalars are resolved as sigs.k8s.io/yaml does it for kubectl: null, booleans in all of YAML 1.1's spellings (true, yes,
-// on, y, ...), integers (0644 is octal), floats; everything else and everything quoted is a string. Anchors and aliases work, with a bound on their expansion.
-// Failure: kInvalidArgument "line N: ...". Threads: any.
+// Scalars are resolved as sigs.k8s.io/yaml does it for kubectl: null, booleans in all of YAML 1.1's spellings (true,
+// yes, on, y, ...), integers (0644 is octal), floats; everything else and everything quoted is a string. Anchors and
+// aliases work, with a bound on their expansion. Failure: kInvalidArgument "line N: ...". Threads: any.
 #pragma once
 
 #include <string>

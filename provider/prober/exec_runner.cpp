@@ -26,8 +26,7 @@ using boost::asio::posix::stream_descriptor;
 
 /// A command that has been started. Shared with the reads in flight.
 struct Command : std::enable_shared_from_this<Command> {
-  explicit Command(kube::Loop& loop)
-      : out(loop.context()), err(loop.context()), exit(loop.context()), done(loop) {}
+  explicit Command(kube::Loop& loop) : out(loop.context()), err(loop.context()), exit(loop.context()), done(loop) {}
 
   bool Watch(const sandbox::ExecStreams& streams) {
     if (streams.stdin_fd >= 0) close(streams.stdin_fd);

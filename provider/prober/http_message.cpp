@@ -44,7 +44,8 @@ std::string Escape(std::string_view text, std::string_view extra) {
   std::string result;
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
-    const bool odd = byte <= 0x20 || byte >= 0x7f || std::string_view("\"<>\\^`{|}").find(c) != std::string_view::npos ||
+    const bool odd = byte <= 0x20 || byte >= 0x7f ||
+                     std::string_view("\"<>\\^`{|}").find(c) != std::string_view::npos ||
                      extra.find(c) != std::string_view::npos;
     if (odd) {
       absl::StrAppend(&result, absl::StrFormat("%%%02X", byte));
@@ -66,8 +67,7 @@ std::string Target(std::string_view path) {
 
 /// A header's value must not end its line.
 std::string OneLine(std::string value) {
-  std::replace_if(
-      value.begin(), value.end(), [](char c) { return c == '\r' || c == '\n' || c == '\0'; }, ' ');
+  std::replace_if(value.begin(), value.end(), [](char c) { return c == '\r' || c == '\n' || c == '\0'; }, ' ');
   return std::string(absl::StripAsciiWhitespace(value));
 }
 

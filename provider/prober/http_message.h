@@ -22,8 +22,8 @@ struct HttpRequest {
   std::string scheme;  // "http" or "https"
   std::string host;    // an address or a name, no brackets
   int port = 0;
-  std::string target;       // "/healthz?full", escaped
-  std::string host_header;  // empty: host and port
+  std::string target;                                       // "/healthz?full", escaped
+  std::string host_header;                                  // empty: host and port
   std::map<std::string, std::vector<std::string>> headers;  // canonical names
 
   std::string Url() const;

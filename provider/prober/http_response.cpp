@@ -81,7 +81,8 @@ HttpResponseReader::State HttpResponseReader::ParseHead() {
     if (absl::EqualsIgnoreCase(name, "Transfer-Encoding")) chunked |= absl::EqualsIgnoreCase(value, "chunked");
     if (absl::EqualsIgnoreCase(name, "Content-Length")) {
       std::uint64_t number = 0;
-      if (!absl::SimpleAtoi(value, &number)) return Bad(absl::StrCat("bad Content-Length \"", value.substr(0, 80), "\""));
+      if (!absl::SimpleAtoi(value, &number))
+        return Bad(absl::StrCat("bad Content-Length \"", value.substr(0, 80), "\""));
       length = number;
     }
   }

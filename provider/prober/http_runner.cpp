@@ -25,7 +25,8 @@ struct Exchanged {
 };
 
 absl::Status Timeout(const char* when) {
-  return absl::DeadlineExceededError(absl::StrCat("context deadline exceeded (Client.Timeout exceeded while ", when, ")"));
+  return absl::DeadlineExceededError(
+      absl::StrCat("context deadline exceeded (Client.Timeout exceeded while ", when, ")"));
 }
 
 template <typename Stream>
@@ -42,7 +43,8 @@ kube::Task<absl::StatusOr<Exchanged>> Exchange(Stream& stream, std::string reque
         boost::asio::buffer(buffer), boost::asio::redirect_error(boost::asio::use_awaitable, error));
     if (guard->timed_out()) {
       if (!reader.head_complete()) co_return Timeout("awaiting headers");
-      co_return absl::DataLossError("context deadline exceeded (Client.Timeout or context cancellation while reading body)");
+      co_return absl::DataLossError(
+          "context deadline exceeded (Client.Timeout or context cancellation while reading body)");
     }
     if (guard->ended()) co_return absl::CancelledError("the probe was given up");
     const bool closed = error == boost::asio::error::eof || error == boost::asio::ssl::error::stream_truncated;
@@ -126,7 +128,8 @@ kube::Task<absl::StatusOr<HttpAnswer>> HttpGet(kube::Loop& loop, HttpRequest req
     if (!IsRedirect(exchanged->answer.status) || !exchanged->location) co_return exchanged->answer;
     auto next = FollowLocation(request, *exchanged->location);
     if (!next) {
-      co_return failed(absl::UnavailableError(absl::StrCat("failed to parse Location header \"", *exchanged->location, "\"")));
+      co_return failed(
+          absl::UnavailableError(absl::StrCat("failed to parse Location header \"", *exchanged->location, "\"")));
     }
     if (next->host != first_host) co_return exchanged->answer;
     request = *std::move(next);

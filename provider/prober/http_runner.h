@@ -9,8 +9,8 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "provider/prober/guard.h"
 #include "kube/async/task.h"
+#include "provider/prober/guard.h"
 #include "provider/prober/http_message.h"
 #include "provider/prober/outcome.h"
 

@@ -111,7 +111,8 @@ void PodProber::Ensure(ProbeKind kind, const kube::Container& container, const k
   const auto delay_over = SteadyFromUnix(run.started_at) + std::chrono::seconds(probe.initialDelaySeconds);
   ProbeSchedule schedule(kind, probe, std::max(now, delay_over));
   // All probes of a node at once after a restart of the agent would be a burst: they spread over their period.
-  if (adopted_.contains(run.id)) schedule = ProbeSchedule::Adopted(kind, probe, std::max(now, delay_over), RandomShare());
+  if (adopted_.contains(run.id))
+    schedule = ProbeSchedule::Adopted(kind, probe, std::max(now, delay_over), RandomShare());
   ProbeSubject subject{kind, container, probe, run.id, pod_ip, sandbox};
   // Stop precedes the end of this object, and no callback follows it.
   ProbeWorker::Callbacks callbacks{[this](const ProbeSubject& of, bool success) { Result(of, success); },

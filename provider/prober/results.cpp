@@ -17,7 +17,8 @@ const char* ProbeKindName(ProbeKind kind) {
 }
 
 ProbeThresholds::ProbeThresholds(const kube::Probe& probe)
-    : success_threshold_(std::max(1, probe.successThreshold)), failure_threshold_(std::max(1, probe.failureThreshold)) {}
+    : success_threshold_(std::max(1, probe.successThreshold)),
+      failure_threshold_(std::max(1, probe.failureThreshold)) {}
 
 std::optional<bool> ProbeThresholds::Add(bool success) {
   if (last_ == success) {

@@ -6,8 +6,8 @@
 #include <memory>
 #include <string>
 
-#include "provider/prober/guard.h"
 #include "kube/async/task.h"
+#include "provider/prober/guard.h"
 #include "provider/prober/outcome.h"
 
 namespace burstlet::provider {

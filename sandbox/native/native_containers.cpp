@@ -241,7 +241,8 @@ absl::Status NativeSandbox::Signal(const std::string& container_id, int signal) 
   if (entry == nullptr || !entry->pidfd.valid()) return absl::NotFoundError("the container is not running");
   // The first process of a namespace gets only signals that it has a handler for (pid_namespaces(7)); asked before the
   // signal goes out, so that a handler installed in between makes for one signal too many rather than none.
-  const bool deaf = OwnPidNamespace() && signal != SIGKILL && signal != SIGSTOP && !CatchesSignal(entry->state.pid, signal);
+  const bool deaf =
+      OwnPidNamespace() && signal != SIGKILL && signal != SIGSTOP && !CatchesSignal(entry->state.pid, signal);
   if (PidfdSignal(entry->pidfd.get(), signal) == 0) {
     return deaf ? absl::UnavailableError("the program has no handler for the signal yet") : absl::OkStatus();
   }
