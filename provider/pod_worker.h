@@ -124,10 +124,6 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   // --- TerminatingPod, TerminatedPod (pod_worker_stop.cpp)
   kube::Task<void> StopContainers();
   kube::Task<void> StopGroup(std::vector<std::string> names);
-  /// Container ids and the signals for them.
-  using Signals = std::vector<std::pair<std::string, int>>;
-  /// Those whose program had no handler for its signal.
-  kube::Task<Signals> SendSignals(Signals signals);
   kube::Task<void> TearDown();
   kube::Task<void> AwaitRemoval();
   void RequestTermination(std::optional<std::chrono::seconds> grace);
@@ -139,6 +135,11 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   void ProbeFailed(const ProbeSubject& subject);
   void BeginStop(const std::string& name, const std::string& message, kube::SteadyTime deadline);
   kube::Task<void> StopOne(std::shared_ptr<PodWorker> self, std::string name, std::shared_ptr<ContainerStop> stop);
+  kube::Task<void> RunPreStop(std::string name, std::shared_ptr<ContainerStop> stop);
+  kube::Task<void> PreStopHook(std::shared_ptr<PodWorker> self, std::string name, std::shared_ptr<ContainerStop> stop);
+  kube::Task<void> PostStartHook(std::string name);
+  kube::Task<void> SignalAndKill(std::string name, std::shared_ptr<ContainerStop> stop);
+  void TellFallback(const std::string& host);
   bool Runs(const std::string& name, const std::string& id) const;
   std::string PodIp() const;
 

@@ -1,4 +1,4 @@
-// What probes mean for the pod, and the stop of one container within its grace.
+// What probes and hooks mean for the pod, and the stop of one container within its grace.
 #include <algorithm>
 #include <chrono>
 #include <utility>
@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "metrics/log.h"
 #include "metrics/status.h"
+#include "provider/lifecycle.h"
 #include "provider/pod_worker.h"
 
 namespace burstlet::provider {
@@ -17,6 +18,9 @@ using std::chrono::steady_clock;
 constexpr std::chrono::seconds kKillPatience{30};
 /// Between the stop signal and SIGKILL there is never less (kuberuntime_container.go, minimumGracePeriodInSeconds).
 constexpr std::chrono::seconds kMinimumStopTime{2};
+/// When a signal that found no handler is sent again: soon at first, since programs start quickly.
+constexpr std::chrono::milliseconds kFirstRetry{10};
+constexpr std::chrono::milliseconds kLastRetry{1000};
 
 }  // namespace
 
@@ -25,7 +29,9 @@ struct PodWorker::ContainerStop {
   ContainerStop(kube::Loop& loop, std::string i, kube::SteadyTime d) : id(std::move(i)), deadline(d), changed(loop) {}
   std::string id;
   kube::SteadyTime deadline;
-  kube::SignalEvent changed;
+  kube::SignalEvent changed;  // its deadline, the container, or the hook
+  bool hook_running = false;
+  kube::CancelToken hook_cancel;
 };
 
 std::string PodWorker::PodIp() const {
@@ -90,13 +96,87 @@ void PodWorker::BeginStop(const std::string& name, const std::string& message, k
 
 kube::Task<void> PodWorker::StopOne(std::shared_ptr<PodWorker> self, std::string name,
                                     std::shared_ptr<ContainerStop> stop) {
-  auto handle = self->sandbox_;
+  const kube::Container* container = FindContainer(*self->pod_, name);
+  const bool hook = container != nullptr && container->lifecycle && container->lifecycle->preStop;
+  if (hook && steady_clock::now() < stop->deadline) co_await RunPreStop(name, stop);
+  co_await SignalAndKill(name, stop);
+  stops_.erase(stop->id);
+  wake_.Set();
+}
+
+/// The hook is part of the grace: what it leaves is the program's.
+kube::Task<void> PodWorker::RunPreStop(std::string name, std::shared_ptr<ContainerStop> stop) {
+  stop->hook_running = true;
+  context_.tasks.Spawn(absl::StrCat("preStop ", name), PreStopHook(shared_from_this(), name, stop));
+  while (stop->hook_running && Runs(name, stop->id) && steady_clock::now() < stop->deadline) {
+    co_await stop->changed.WaitUntil(stop->deadline);
+  }
+  stop->hook_cancel.Cancel();
+}
+
+kube::Task<void> PodWorker::PreStopHook(std::shared_ptr<PodWorker> self, std::string name,
+                                        std::shared_ptr<ContainerStop> stop) {
+  const kube::Container container = *FindContainer(*self->pod_, name);
+  auto guard = std::make_shared<ProbeGuard>(context_.loop, kube::SteadyTime::max(), stop->hook_cancel);
+  HookTarget target{pod_, container, stop->id, PodIp(), sandbox_};
+  const HookOutcome outcome =
+      co_await RunHook(context_.loop, context_.pool, std::move(target), *container.lifecycle->preStop, guard);
+  TellFallback(outcome.plain_http_host);
+  if (!outcome.status.ok() && !guard->ended()) {
+    Warn("PreStop hook failed", {{"pod", ObjectName(pod_->metadata)},
+                                 {"podUID", pod_->metadata.uid},
+                                 {"containerName", name},
+                                 {"err", std::string(outcome.status.message())}});
+    // Without the message: what the server says may be secret.
+    Event(name, "Warning", "FailedPreStopHook", "PreStopHook failed");
+  }
+  stop->hook_running = false;
+  stop->changed.Set();
+}
+
+/// Awaited where the container was started: the next one starts after it, as on a kubelet.
+kube::Task<void> PodWorker::PostStartHook(std::string name) {
+  const kube::Container* found = FindContainer(*pod_, name);
+  if (found == nullptr || !found->lifecycle || !found->lifecycle->postStart || !IsRunning(View(name))) co_return;
+  const kube::Container container = *found;
+  const std::string id = View(name).instances.front().id;
+  auto guard = std::make_shared<ProbeGuard>(context_.loop, kube::SteadyTime::max(), cancel_);
+  HookTarget target{pod_, container, id, PodIp(), sandbox_};
+  const HookOutcome outcome =
+      co_await RunHook(context_.loop, context_.pool, std::move(target), *container.lifecycle->postStart, guard);
+  TellFallback(outcome.plain_http_host);
+  if (outcome.status.ok() || terminate_requested_) co_return;
+  Warn("PostStart hook failed", {{"pod", ObjectName(pod_->metadata)},
+                                 {"podUID", pod_->metadata.uid},
+                                 {"containerName", name},
+                                 {"err", std::string(outcome.status.message())}});
+  Event(name, "Warning", "FailedPostStartHook", "PostStartHook failed");
+  BeginStop(name, "FailedPostStartHook", steady_clock::now() + GracePeriod());
+  while (Runs(name, id) && !terminate_requested_) {
+    co_await wake_.Wait();
+  }
+  View(name).waiting = WaitingInfo{"PostStartHookError", std::string(outcome.status.message())};
+  // What the waits above have swallowed is for Sync to see.
+  wake_.Set();
+}
+
+void PodWorker::TellFallback(const std::string& host) {
+  if (host.empty()) return;
+  Event("", "Warning", "LifecycleHTTPFallback",
+        absl::StrCat("request to HTTPS lifecycle hook ", host, " got HTTP response, retry with HTTP succeeded"));
+}
+
+kube::Task<void> PodWorker::SignalAndKill(std::string name, std::shared_ptr<ContainerStop> stop) {
+  if (!Runs(name, stop->id)) co_return;
+  auto handle = sandbox_;
   const std::string id = stop->id;
   const int number = View(name).instances.front().stop_signal;
+  // True: the program has no handler for it yet, so that the signal was lost.
   auto signal = [handle, id, number] {
     const absl::Status status = handle->With([&](sandbox::Sandbox& sandbox) { return sandbox.Signal(id, number); });
+    if (absl::IsUnavailable(status)) return true;
     if (!absl::IsNotFound(status)) LogIfError(status, "Stop signal not delivered");
-    return true;
+    return false;
   };
   auto kill = [handle, id] {
     const absl::Status status = handle->With([&](sandbox::Sandbox& sandbox) { return sandbox.Kill(id); });
@@ -104,13 +184,23 @@ kube::Task<void> PodWorker::StopOne(std::shared_ptr<PodWorker> self, std::string
     return true;
   };
   const kube::SteadyTime earliest = steady_clock::now() + kMinimumStopTime;
-  co_await kube::Offload(context_.loop, context_.pool, std::move(signal));
+  bool deaf = co_await kube::Offload(context_.loop, context_.pool, signal);
+  std::chrono::milliseconds retry = kFirstRetry;
+  kube::SteadyTime again = steady_clock::now() + retry;
   bool killed = false;
   while (Runs(name, id)) {
-    const kube::SteadyTime until =
-        killed ? steady_clock::now() + kKillPatience : std::max(stop->deadline, earliest);
+    const kube::SteadyTime last = std::max(stop->deadline, earliest);
+    kube::SteadyTime until = killed ? steady_clock::now() + kKillPatience : last;
+    if (!killed && deaf) until = std::min(until, again);
     const bool woken = co_await stop->changed.WaitUntil(until);
     if (woken) continue;
+    if (!killed && steady_clock::now() < last) {
+      // A program that has just been started may not have come to install its handler.
+      deaf = co_await kube::Offload(context_.loop, context_.pool, signal);
+      retry = std::min(retry * 2, kLastRetry);
+      again = steady_clock::now() + retry;
+      continue;
+    }
     if (killed) {
       Error("Killed container does not end",
             {{"pod", ObjectName(pod_->metadata)}, {"podUID", pod_->metadata.uid}, {"containerName", name}});
@@ -118,8 +208,6 @@ kube::Task<void> PodWorker::StopOne(std::shared_ptr<PodWorker> self, std::string
     killed = true;
     co_await kube::Offload(context_.loop, context_.pool, kill);
   }
-  stops_.erase(id);
-  wake_.Set();
 }
 
 }  // namespace burstlet::provider

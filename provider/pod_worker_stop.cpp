@@ -15,11 +15,6 @@ namespace {
 
 using std::chrono::steady_clock;
 
-/// How long a killed container may take to be reaped before that is worth a log line.
-constexpr std::chrono::seconds kKillPatience{30};
-/// When a signal that found no handler is sent again: soon at first, since programs start quickly.
-constexpr std::chrono::milliseconds kFirstRetry{10};
-constexpr std::chrono::milliseconds kLastRetry{1000};
 /// Nobody gets less: a force delete would otherwise not even deliver SIGTERM.
 constexpr std::chrono::seconds kMinimumGrace{1};
 
@@ -63,64 +58,14 @@ kube::Task<void> PodWorker::StopContainers() {
   }
 }
 
-kube::Task<PodWorker::Signals> PodWorker::SendSignals(Signals signals) {
-  auto handle = sandbox_;
-  if (handle == nullptr) co_return Signals{};
-  auto send = [handle, signals = std::move(signals)] {
-    Signals deaf;
-    for (const auto& [id, number] : signals) {
-      const absl::Status status = handle->With([&](sandbox::Sandbox& sandbox) { return sandbox.Signal(id, number); });
-      if (absl::IsUnavailable(status)) {
-        deaf.emplace_back(id, number);
-      } else if (!absl::IsNotFound(status)) {
-        LogIfError(status, "Stop signal not delivered");
-      }
-    }
-    return deaf;
-  };
-  co_return co_await kube::Offload(context_.loop, context_.pool, std::move(send));
-}
-
 kube::Task<void> PodWorker::StopGroup(std::vector<std::string> names) {
-  if (names.empty()) co_return;
-  Signals targets;
-  for (const std::string& name : names) {
-    const ContainerInstance& instance = View(name).instances.front();
-    targets.emplace_back(instance.id, instance.stop_signal);
-    Event(name, "Normal", "Killing", absl::StrCat("Stopping container ", name));
-  }
-  auto deaf = co_await SendSignals(targets);
-  kube::SteadyTime again = steady_clock::now() + kFirstRetry;
-  std::chrono::milliseconds retry = kFirstRetry;
-  bool killed = false;
-  while (true) {
-    const bool running =
-        std::any_of(names.begin(), names.end(), [this](const std::string& name) { return IsRunning(View(name)); });
-    if (!running) co_return;
-    kube::SteadyTime until = killed ? steady_clock::now() + kKillPatience : stop_deadline_;
-    if (!killed && !deaf.empty()) until = std::min(until, again);
-    const bool woken = co_await wake_.WaitUntil(until);
-    if (woken || sandbox_ == nullptr) continue;
-    if (!killed && steady_clock::now() < stop_deadline_) {
-      // A program that has just been started may not have come to install its handler: the signal was lost on it.
-      deaf = co_await SendSignals(deaf);
-      retry = std::min(retry * 2, kLastRetry);
-      again = steady_clock::now() + retry;
-      continue;
-    }
-    if (killed)
-      Error("Killed container does not end", {{"pod", ObjectName(pod_->metadata)}, {"podUID", pod_->metadata.uid}});
-    killed = true;
-    auto current = sandbox_;
-    auto kill = [current, targets] {
-      for (const auto& target : targets) {
-        const absl::Status status =
-            current->With([&](sandbox::Sandbox& sandbox) { return sandbox.Kill(target.first); });
-        if (!absl::IsNotFound(status)) LogIfError(status, "Container not killed");
-      }
-      return true;
-    };
-    co_await kube::Offload(context_.loop, context_.pool, std::move(kill));
+  const auto running = [&] {
+    return std::any_of(names.begin(), names.end(), [this](const std::string& name) { return IsRunning(View(name)); });
+  };
+  while (running()) {
+    // Also after a wake-up: a second request may have left less time.
+    for (const std::string& name : names) BeginStop(name, absl::StrCat("Stopping container ", name), stop_deadline_);
+    co_await wake_.Wait();
   }
 }
 

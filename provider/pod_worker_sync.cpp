@@ -297,6 +297,7 @@ kube::Task<void> PodWorker::StartContainer(StartAction action) {
     StartSucceeded(action, record, *state);
     // Its sandbox died before the worker heard of the run: nobody else will tell how that ended.
     if (sandbox_ != started_in) RunLost(action.name);
+    co_await PostStartHook(action.name);
   } else {
     StartFailed(action, View(action.name), record, state.status());
   }

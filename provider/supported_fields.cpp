@@ -6,7 +6,6 @@ namespace {
 constexpr bool kDone = true;
 constexpr bool kRefused = false;
 
-constexpr char kLaterHooks[] = "refused until hooks are built";
 constexpr char kLaterHttp2[] = "refused: an alpha feature";
 constexpr char kLaterGrpc[] = "refused until gRPC probes are built";
 constexpr char kLaterDebug[] = "refused until `kubectl debug` is built";
@@ -176,6 +175,14 @@ constexpr Row kVolumeRows[] = {
       {probe ".successThreshold", kDone, ""}, {probe ".tcpSocket", kDone, ""},              \
       {probe ".terminationGracePeriodSeconds", kDone, ""}, {probe ".timeoutSeconds", kDone, ""}
 
+// A hook's rows.
+#define BURSTLET_HOOK_ROWS(hook)                                                \
+  {hook ".exec", kDone, ""}, {hook ".httpGet.host", kDone, ""},                 \
+      {hook ".httpGet.httpHeaders", kDone, ""}, {hook ".httpGet.path", kDone, ""}, \
+      {hook ".httpGet.port", kDone, ""}, {hook ".httpGet.protocol", kDone, ""}, \
+      {hook ".httpGet.scheme", kDone, ""}, {hook ".sleep", kDone, ""},          \
+      {hook ".tcpSocket", kDone, "fails, as everywhere: deprecated"}
+
 // Rows of containers[] and initContainers[] alike.
 constexpr Row kContainerRows[] = {
     {"args", kDone, ""},
@@ -190,8 +197,8 @@ constexpr Row kContainerRows[] = {
     {"envFrom", kDone, ""},
     {"image", kDone, ""},
     {"imagePullPolicy", kDone, ""},
-    {"lifecycle.postStart", kRefused, kLaterHooks},
-    {"lifecycle.preStop", kRefused, kLaterHooks},
+    BURSTLET_HOOK_ROWS("lifecycle.postStart"),
+    BURSTLET_HOOK_ROWS("lifecycle.preStop"),
     {"lifecycle.stopSignal", kDone, ""},
     BURSTLET_PROBE_ROWS("livenessProbe"),
     {"name", kDone, ""},
@@ -246,10 +253,11 @@ constexpr struct {
   const char* note;
 } kRefusedValues[] = {
     {"spec.hostUsers", "false", "refused until user namespaces are built"},
-    {"spec.initContainers[].restartPolicy", "Always", "refused until sidecars are built"},
     {"spec.C[].restartPolicyRules[].action", "RestartAllContainers", "refused until whole-pod restarts are built"},
     {"spec.securityContext.appArmorProfile.type", "RuntimeDefault", "refused until AppArmor is built"},
     {"spec.securityContext.appArmorProfile.type", "Localhost", "refused until AppArmor is built"},
+    {"spec.C[].lifecycle.postStart.httpGet.protocol", "HTTP2", kLaterHttp2},
+    {"spec.C[].lifecycle.preStop.httpGet.protocol", "HTTP2", kLaterHttp2},
     {"spec.C[].livenessProbe.httpGet.protocol", "HTTP2", kLaterHttp2},
     {"spec.C[].readinessProbe.httpGet.protocol", "HTTP2", kLaterHttp2},
     {"spec.C[].startupProbe.httpGet.protocol", "HTTP2", kLaterHttp2},
