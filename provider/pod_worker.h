@@ -131,6 +131,11 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
 
   // --- probes, and the stop of one container (pod_worker_probes.cpp)
   struct ContainerStop;
+  struct RunningHook {
+    std::string container;
+    std::string id;
+    kube::CancelToken cancel;
+  };
   void SyncProbes();
   void ProbeFailed(const ProbeSubject& subject);
   void BeginStop(const std::string& name, const std::string& message, kube::SteadyTime deadline);
@@ -171,6 +176,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::map<std::string, sandbox::ContainerState> early_states_;
   std::unique_ptr<PodProber> prober_;  // null: the pod has no probes, or nothing of it runs yet
   std::map<std::string, std::shared_ptr<ContainerStop>> stops_;  // by container id
+  std::optional<RunningHook> post_start_;
   HostNames host_names_;
   bool files_written_ = false;
   unsigned runs_ = 0;  // counts what was started, so that Sync sees progress

@@ -46,6 +46,7 @@ bool PodWorker::Runs(const std::string& name, const std::string& id) const {
 
 void PodWorker::SyncProbes() {
   for (const auto& [id, stop] : stops_) stop->changed.Set();
+  if (post_start_ && !Runs(post_start_->container, post_start_->id)) post_start_->cancel.Cancel();
   if (!PodProber::Wanted(*pod_)) return;
   if (prober_ == nullptr) {
     if (sandbox_ == nullptr) return;
@@ -68,7 +69,7 @@ void PodWorker::SyncProbes() {
 /// Source: kuberuntime_manager.go computePodActions, kuberuntime_container.go setTerminationGracePeriod.
 void PodWorker::ProbeFailed(const ProbeSubject& subject) {
   const std::string& name = subject.container.name;
-  if (view_.terminating || !Runs(name, subject.container_id)) return;
+  if (terminate_requested_ || view_.terminating || !Runs(name, subject.container_id)) return;
   std::chrono::seconds grace = GracePeriod();
   if (!pod_->metadata.deletionGracePeriodSeconds && subject.probe.terminationGracePeriodSeconds) {
     grace = std::chrono::seconds(*subject.probe.terminationGracePeriodSeconds);
@@ -140,10 +141,15 @@ kube::Task<void> PodWorker::PostStartHook(std::string name) {
   if (found == nullptr || !found->lifecycle || !found->lifecycle->postStart || !IsRunning(View(name))) co_return;
   const kube::Container container = *found;
   const std::string id = View(name).instances.front().id;
-  auto guard = std::make_shared<ProbeGuard>(context_.loop, kube::SteadyTime::max(), cancel_);
+  // Nobody waits for the hook of a container that has ended, or of a pod that is to end.
+  post_start_.emplace(RunningHook{name, id, {}});
+  const auto both = cancel_.OnCancel([hook = post_start_->cancel]() mutable { hook.Cancel(); });
+  auto guard = std::make_shared<ProbeGuard>(context_.loop, kube::SteadyTime::max(), post_start_->cancel);
   HookTarget target{pod_, container, id, PodIp(), sandbox_};
   const HookOutcome outcome =
       co_await RunHook(context_.loop, context_.pool, std::move(target), *container.lifecycle->postStart, guard);
+  cancel_.Forget(both);
+  post_start_.reset();
   TellFallback(outcome.plain_http_host);
   if (outcome.status.ok() || terminate_requested_) co_return;
   Warn("PostStart hook failed", {{"pod", ObjectName(pod_->metadata)},

@@ -185,5 +185,144 @@ def test_probes_of_a_pod_in_the_nodes_network(env):
     env.wait_ready("pod/hosted")
 
 
+def notes(env, pod):
+    """A folder of the host that outlives the pod, for a pod's last words: (volumes, mounts, reader)."""
+    folder = os.path.join(env.dir, f"notes-{env.ns}-{pod}")
+    os.makedirs(folder, exist_ok=True)
+    os.chmod(folder, 0o777)
+
+    def read(name):
+        try:
+            with open(os.path.join(folder, name), encoding="ascii") as source:
+                return source.read()
+        except FileNotFoundError:
+            return ""
+    return ([{"name": "notes", "hostPath": {"path": folder, "type": "Directory"}}],
+            [{"name": "notes", "mountPath": "/notes"}], read)
+
+
+def hooks(**fields):
+    return {"lifecycle": {name: value for name, value in fields.items()}}
+
+
+def command(text):
+    return {"exec": {"command": ["sh", "-c", text]}}
+
+
+def test_post_start_runs_before_the_next_container_starts(env):
+    env.node()
+    volumes, mounts, read = notes(env, "web")
+    first = env.container("first", "busybox:1", **shell(SLEEP), volumeMounts=mounts,
+                          **hooks(postStart=command("sleep 1; echo hook >> /notes/order")))
+    second = env.container("second", "busybox:1", **shell(f"echo second >> /notes/order; {SLEEP}"), volumeMounts=mounts)
+    env.apply(env.pod("web", containers=[first, second], volumes=volumes))
+    env.wait_ready("pod/web")
+    harness.until(lambda: read("order") == "hook\nsecond\n", 5, "both have written, in order")
+
+
+def test_post_start_that_fails_restarts_the_container(env):
+    env.node()
+    main = env.container("main", "busybox:1", **shell(SLEEP), **hooks(postStart=command("echo why; exit 3")))
+    env.apply(env.pod("web", containers=[main]))
+    pod = env.wait_for("pods/web", lambda p: container_status(p).get("restartCount", 0) >= 1)
+    assert "terminated" in container_status(pod)["lastState"], pod["status"]
+    wait_event(env, "web", "FailedPostStartHook", "PostStartHook failed")
+    wait_event(env, "web", "Killing", "FailedPostStartHook")
+
+
+def test_pre_stop_runs_before_the_signal(env):
+    env.node()
+    volumes, mounts, read = notes(env, "web")
+    main = env.container("main", "busybox:1", volumeMounts=mounts,
+                         **shell("trap 'echo signal >> /notes/order; exit 0' TERM; while :; do sleep 0.1; done"),
+                         **hooks(preStop=command("sleep 1; echo hook >> /notes/order")))
+    env.apply(env.pod("web", containers=[main], volumes=volumes, terminationGracePeriodSeconds=30))
+    env.wait_ready("pod/web")
+    env.delete("pod web")
+    assert read("order") == "hook\nsignal\n", read("order")
+
+
+def test_pre_stop_that_takes_too_long_leaves_little(env):
+    env.node()
+    volumes, mounts, read = notes(env, "web")
+    main = env.container("main", "busybox:1", volumeMounts=mounts,
+                         **shell("trap 'echo signal >> /notes/order; exit 0' TERM; while :; do sleep 0.1; done"),
+                         **hooks(preStop=command("sleep 500")))
+    env.apply(env.pod("web", containers=[main], volumes=volumes, terminationGracePeriodSeconds=2))
+    env.wait_ready("pod/web")
+    env.delete("pod web", timeout=30)
+    assert read("order") == "signal\n", read("order")
+
+
+def test_hooks_by_http_and_sleep(env):
+    env.node()
+    volumes, mounts, read = notes(env, "web")
+    env.apply(env.pod("server", volumes=volumes, containers=[env.container(
+        "main", "busybox:1", volumeMounts=mounts, **shell(
+            "while :; do printf 'HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n' | nc -l -p 80 >> /notes/asked; done"))]))
+    env.wait_ready("pod/server")
+    ip = env.pod_ip("server")
+    main = env.container("main", "busybox:1", **shell("trap 'exit 0' TERM; while :; do sleep 0.1; done"), **hooks(
+        postStart={"httpGet": {"path": "/hook?x=1", "port": 80, "host": ip}}, preStop={"sleep": {"seconds": 2}}))
+    env.apply(env.pod("web", containers=[main], terminationGracePeriodSeconds=30))
+    env.wait_ready("pod/web")
+    harness.until(lambda: "GET /hook?x=1 HTTP/1.1" in read("asked"), 10, "the hook has asked")
+    assert "User-Agent: kube-lifecycle/1.37" in read("asked"), read("asked")
+    env.delete("pod web", wait=False)
+    env.wait_for("pods/web", lambda p: p["metadata"].get("deletionTimestamp"))
+    env.exec("web", "true")  # within the pause it runs on
+    env.wait_gone("pod/web", 30)
+
+
+def sidecar(env, name, script, mounts, **fields):
+    return env.container(name, "busybox:1", **shell(script), volumeMounts=mounts, restartPolicy="Always", **fields)
+
+
+def serving(name):
+    return (f"echo {name} up >> /notes/order; trap 'echo {name} down >> /notes/order; exit 0' TERM; "
+            "while :; do sleep 0.1; done")
+
+
+def test_sidecars_start_in_order_and_end_last(env):
+    env.node()
+    volumes, mounts, read = notes(env, "web")
+    first = sidecar(env, "first", serving("first"), mounts, startupProbe=run("grep -q up /notes/order", failureThreshold=30))
+    second = sidecar(env, "second", serving("second"), mounts, startupProbe=run("grep -q second /notes/order",
+                                                                            failureThreshold=30))
+    main = env.container("main", "busybox:1", **shell(serving("main")), volumeMounts=mounts)
+    env.apply(env.pod("web", containers=[main], initContainers=[first, second], volumes=volumes,
+                      terminationGracePeriodSeconds=30))
+    env.wait_ready("pod/web")
+    harness.until(lambda: "main up" in read("order"), 5, "main runs")
+    env.delete("pod web")
+    assert read("order").splitlines() == ["first up", "second up", "main up", "main down", "second down",
+                                          "first down"], read("order")
+
+
+def test_a_job_with_a_sidecar_completes(env):
+    env.node()
+    volumes, mounts, _ = notes(env, "job")
+    main = env.container("main", "busybox:1", **shell("sleep 1"))
+    env.apply(env.pod("job", containers=[main], initContainers=[sidecar(env, "side", serving("side"), mounts)],
+                      volumes=volumes, restartPolicy="Never", terminationGracePeriodSeconds=10))
+    env.wait_for("pods/job", lambda p: p["status"].get("phase") == "Succeeded")
+
+
+def test_a_sidecar_comes_back_and_is_probed(env):
+    env.node()
+    volumes, mounts, _ = notes(env, "web")
+    side = sidecar(env, "side", f"touch /alive; {SLEEP}", mounts, livenessProbe=run("test -e /alive"),
+                   readinessProbe=run("test ! -e /away"))
+    main = env.container("main", "busybox:1", **shell(SLEEP))
+    env.apply(env.pod("web", containers=[main], initContainers=[side], volumes=volumes))
+    env.wait_ready("pod/web")
+    env.exec("web", "touch", "/away", args=("-c", "side"))
+    env.wait_for("pods/web", lambda p: not ready(p))
+    env.exec("web", "rm", "/alive", args=("-c", "side"))
+    pod = env.wait_for("pods/web", restarted(1, "side"))
+    assert container_status(pod)["restartCount"] == 0, pod["status"]
+    env.wait_ready("pod/web")
+
+
 if __name__ == "__main__":
     harness.main()
