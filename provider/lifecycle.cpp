@@ -60,8 +60,7 @@ kube::Task<absl::Status> Pause(kube::Loop& loop, HookTarget target, std::int64_t
                                std::shared_ptr<ProbeGuard> guard) {
   auto stop = std::make_shared<kube::SignalEvent>(loop);
   guard->OnEnd([stop] { stop->Set(); });
-  const bool interrupted =
-      co_await stop->WaitUntil(std::chrono::steady_clock::now() + std::chrono::seconds(seconds));
+  const bool interrupted = co_await stop->WaitUntil(std::chrono::steady_clock::now() + std::chrono::seconds(seconds));
   guard->OnEnd({});
   if (!interrupted) co_return absl::OkStatus();
   co_return Failed(target, absl::StrCat("Sleep lifecycle hook (", seconds, ")"),

@@ -165,22 +165,19 @@ constexpr Row kVolumeRows[] = {
 };
 
 // A probe's rows.
-#define BURSTLET_PROBE_ROWS(probe)                                                          \
-  {probe ".exec", kDone, ""}, {probe ".failureThreshold", kDone, ""}, \
-      {probe ".grpc", kRefused, kLaterGrpc}, {probe ".httpGet.host", kDone, ""},            \
-      {probe ".httpGet.httpHeaders", kDone, ""}, {probe ".httpGet.path", kDone, ""},        \
-      {probe ".httpGet.port", kDone, ""}, {probe ".httpGet.protocol", kDone, ""},           \
-      {probe ".httpGet.scheme", kDone, "HTTPS without verification"},                       \
-      {probe ".initialDelaySeconds", kDone, ""}, {probe ".periodSeconds", kDone, ""},       \
-      {probe ".successThreshold", kDone, ""}, {probe ".tcpSocket", kDone, ""},              \
+#define BURSTLET_PROBE_ROWS(probe)                                                                                    \
+  {probe ".exec", kDone, ""}, {probe ".failureThreshold", kDone, ""}, {probe ".grpc", kRefused, kLaterGrpc},          \
+      {probe ".httpGet.host", kDone, ""}, {probe ".httpGet.httpHeaders", kDone, ""},                                  \
+      {probe ".httpGet.path", kDone, ""}, {probe ".httpGet.port", kDone, ""}, {probe ".httpGet.protocol", kDone, ""}, \
+      {probe ".httpGet.scheme", kDone, "HTTPS without verification"}, {probe ".initialDelaySeconds", kDone, ""},      \
+      {probe ".periodSeconds", kDone, ""}, {probe ".successThreshold", kDone, ""}, {probe ".tcpSocket", kDone, ""},   \
       {probe ".terminationGracePeriodSeconds", kDone, ""}, {probe ".timeoutSeconds", kDone, ""}
 
 // A hook's rows.
-#define BURSTLET_HOOK_ROWS(hook)                                                \
-  {hook ".exec", kDone, ""}, {hook ".httpGet.host", kDone, ""},                 \
-      {hook ".httpGet.httpHeaders", kDone, ""}, {hook ".httpGet.path", kDone, ""}, \
-      {hook ".httpGet.port", kDone, ""}, {hook ".httpGet.protocol", kDone, ""}, \
-      {hook ".httpGet.scheme", kDone, ""}, {hook ".sleep", kDone, ""},          \
+#define BURSTLET_HOOK_ROWS(hook)                                                                                   \
+  {hook ".exec", kDone, ""}, {hook ".httpGet.host", kDone, ""}, {hook ".httpGet.httpHeaders", kDone, ""},          \
+      {hook ".httpGet.path", kDone, ""}, {hook ".httpGet.port", kDone, ""}, {hook ".httpGet.protocol", kDone, ""}, \
+      {hook ".httpGet.scheme", kDone, ""}, {hook ".sleep", kDone, ""},                                             \
       {hook ".tcpSocket", kDone, "fails, as everywhere: deprecated"}
 
 // Rows of containers[] and initContainers[] alike.

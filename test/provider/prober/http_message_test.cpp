@@ -32,8 +32,12 @@ TEST_CASE("a probe's request is a kubelet's", "[prober]") {
   CHECK(Request("/healthz").Text() ==
         "GET /healthz HTTP/1.1\r\nHost: 10.0.0.7:8080\r\nUser-Agent: kube-probe/1.37\r\nAccept: */*\r\nConnection: "
         "close\r\n\r\n");
-  const std::string own = Request("a b?x=1#f", {{"host", "example.test"}, {"x-mine", "1"}, {"X-Mine", "2"},
-                                               {"user-agent", ""}, {"accept", ""}, {"Bad", "a\r\nInjected: 1"}})
+  const std::string own = Request("a b?x=1#f", {{"host", "example.test"},
+                                                {"x-mine", "1"},
+                                                {"X-Mine", "2"},
+                                                {"user-agent", ""},
+                                                {"accept", ""},
+                                                {"Bad", "a\r\nInjected: 1"}})
                               .Text();
   CHECK(own ==
         "GET /a%20b?x=1 HTTP/1.1\r\nHost: example.test\r\nBad: a  Injected: 1\r\nX-Mine: 1\r\nX-Mine: 2\r\nConnection: "
@@ -68,14 +72,16 @@ TEST_CASE("a Location is followed as a browser would", "[prober]") {
 
 TEST_CASE("an answer may come in any pieces", "[prober]") {
   HttpResponseReader length;
-  CHECK(FeedByByte(length, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello") == State::kDone);
+  CHECK(FeedByByte(length, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello") ==
+        State::kDone);
   CHECK(length.status() == 200);
   CHECK(length.body() == "hello");
 
   HttpResponseReader chunks;
-  CHECK(FeedByByte(chunks,
-                   "HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nT: 1\r\n\r\n") ==
-        State::kDone);
+  CHECK(
+      FeedByByte(chunks,
+                 "HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nT: 1\r\n\r\n") ==
+      State::kDone);
   CHECK(chunks.status() == 500);
   CHECK(chunks.body() == "abcde");
 

@@ -100,10 +100,10 @@ kube::Task<void> GivenUp(kube::Loop& loop, HttpRequest request, ProbeOutcome& ou
 
 TEST_CASE("an HTTP probe goes by the status", "[prober]") {
   for (const auto& [status, result] : std::vector<std::pair<int, ProbeResult>>{{200, ProbeResult::kSuccess},
-                                                                                {299, ProbeResult::kSuccess},
-                                                                                {304, ProbeResult::kWarning},
-                                                                                {404, ProbeResult::kFailure},
-                                                                                {500, ProbeResult::kFailure}}) {
+                                                                               {299, ProbeResult::kSuccess},
+                                                                               {304, ProbeResult::kWarning},
+                                                                               {404, ProbeResult::kFailure},
+                                                                               {500, ProbeResult::kFailure}}) {
     ScriptedServer server({absl::StrCat("HTTP/1.1 ", status, " X\r\nContent-Length: 6\r\n\r\nsecret")});
     const ProbeOutcome outcome = ProbeHttp(Request(server.port()));
     INFO(status);
