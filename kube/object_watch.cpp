@@ -32,6 +32,7 @@ struct Entry {
   std::string name;
   std::set<std::string> owners;
   SteadyTime acquired_at = steady_clock::now();
+  SteadyTime idle_since{};  // while it has no owner
   CancelToken cancel;
   bool watching = false;
   bool answered = false;  // `object` is the truth; null: it does not exist
@@ -48,12 +49,14 @@ struct Entry {
 
 /// What all kinds share.
 struct Context {
-  Context(Client& c, Loop& l, int watches) : client(c), loop(l), group(l), free_watches(watches) {}
+  Context(Client& c, Loop& l, int watches, std::chrono::milliseconds idle)
+      : client(c), loop(l), group(l), free_watches(watches), linger(idle) {}
 
   Client& client;
   Loop& loop;
   TaskGroup group;
   int free_watches;
+  const std::chrono::milliseconds linger;
   bool stopped = false;
   std::function<void(const std::string&)> on_change;
 };
@@ -78,6 +81,7 @@ class Kind {
   Task<void> RunWatch(EntryPtr entry);
   Task<absl::Status> FetchAnew(EntryPtr entry);
   void Drop(const EntryPtr& entry);
+  void DropIdle(SteadyTime before);
   void Answer(Entry<T>& entry, const std::string* json);
   void SetObject(Entry<T>& entry, std::shared_ptr<const T> object);
 
@@ -90,6 +94,8 @@ class Kind {
 template <typename T>
 void Kind<T>::Acquire(const std::string& owner, const std::string& name_space, const std::string& name) {
   if (context_.stopped) return;
+  DropIdle(steady_clock::now() - context_.linger);
+  if (context_.free_watches == 0) DropIdle(SteadyTime::max());
   EntryPtr& entry = entries_[{name_space, name}];
   if (entry) {
     entry->owners.insert(owner);
@@ -112,17 +118,30 @@ void Kind<T>::Drop(const EntryPtr& entry) {
 }
 
 template <typename T>
-void Kind<T>::Release(const std::string& owner) {
+void Kind<T>::DropIdle(SteadyTime before) {
   for (auto it = entries_.begin(); it != entries_.end();) {
     const EntryPtr entry = it->second;
-    entry->owners.erase(owner);
-    if (entry->owners.empty()) {
+    if (entry->owners.empty() && entry->idle_since <= before) {
       it = entries_.erase(it);
       Drop(entry);
     } else {
       ++it;
     }
   }
+}
+
+// A watch that nobody needs is kept for a while: pods of one namespace come and go, and each new watch costs a
+// connection with its handshake (the kubelet keeps idle ones, too).
+template <typename T>
+void Kind<T>::Release(const std::string& owner) {
+  const SteadyTime now = steady_clock::now();
+  for (const auto& [key, entry] : entries_) {
+    if (entry->owners.erase(owner) == 0 || !entry->owners.empty()) continue;
+    entry->idle_since = now;
+    // A Get that waits belonged to the owner.
+    if (!entry->answered) entry->idle_since = SteadyTime{};
+  }
+  DropIdle(now - context_.linger);
 }
 
 template <typename T>
@@ -148,8 +167,10 @@ Task<void> Kind<T>::RunWatch(EntryPtr entry) {
   };
   handlers.changed = [this, entry](std::string object) { Answer(*entry, &object); };
   handlers.deleted = [this, entry](std::string) { Answer(*entry, nullptr); };
-  handlers.list_failed = [entry](absl::Status why) {
+  handlers.list_failed = [this, entry](absl::Status why) {
     entry->failure = std::move(why);
+    // Without a pod that refers to it the node may not read the object any more.
+    if (entry->owners.empty()) DropIdle(SteadyTime::max());
     if (steady_clock::now() >= entry->acquired_at + kFirstAnswerGrace) entry->Wake();
   };
   std::string label = absl::StrCat(resource_, " ", entry->name_space, "/", entry->name);
@@ -246,8 +267,8 @@ Task<absl::StatusOr<std::shared_ptr<const T>>> Kind<T>::Get(std::string name_spa
 
 class NodeObjectWatch final : public ObjectWatch {
  public:
-  NodeObjectWatch(Client& client, Loop& loop, int max_watches)
-      : context_(client, loop, max_watches),
+  NodeObjectWatch(Client& client, Loop& loop, int max_watches, std::chrono::milliseconds linger)
+      : context_(client, loop, max_watches, linger),
         config_maps_(context_, "configmaps", &Client::GetConfigMap),
         secrets_(context_, "secrets", &Client::GetSecret) {}
 
@@ -286,8 +307,9 @@ class NodeObjectWatch final : public ObjectWatch {
 
 }  // namespace
 
-std::unique_ptr<ObjectWatch> NewObjectWatch(Client& client, Loop& loop, int max_watches) {
-  return std::make_unique<NodeObjectWatch>(client, loop, max_watches);
+std::unique_ptr<ObjectWatch> NewObjectWatch(Client& client, Loop& loop, int max_watches,
+                                            std::chrono::milliseconds linger) {
+  return std::make_unique<NodeObjectWatch>(client, loop, max_watches, linger);
 }
 
 }  // namespace burstlet::kube

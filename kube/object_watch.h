@@ -33,7 +33,8 @@ class ObjectWatch {
 };
 
 /// Each watch is a connection of its own: beyond `max_watches` objects are fetched when asked for, and kept for a
-/// while.
-std::unique_ptr<ObjectWatch> NewObjectWatch(Client& client, Loop& loop, int max_watches = 64);
+/// while. A watch that no pod needs any more goes on for `linger`: the next pod of its namespace often does.
+std::unique_ptr<ObjectWatch> NewObjectWatch(Client& client, Loop& loop, int max_watches = 64,
+                                            std::chrono::milliseconds linger = std::chrono::minutes(1));
 
 }  // namespace burstlet::kube

@@ -36,7 +36,7 @@ struct Fixture {
                           if (!status.ok()) return status;
                           return response;
                         }};
-  std::unique_ptr<ObjectWatch> watch = NewObjectWatch(client, loop, 2);
+  std::unique_ptr<ObjectWatch> watch = NewObjectWatch(client, loop, 2, std::chrono::milliseconds(0));
   std::vector<std::string> changed;
 
   Fixture() {
