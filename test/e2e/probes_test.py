@@ -64,6 +64,19 @@ def test_readiness_by_http_with_a_named_port(env):
     env.wait_ready("pod/web")
 
 
+def test_https_needs_no_certificate_that_anybody_trusts(env):
+    env.node()
+    # The API server lets anybody ask whether it lives; its certificate is of an authority of the test's own.
+    server = env.kubectl("config", "view", "-o", "jsonpath={.clusters[0].cluster.server}").rsplit(":", 1)
+    get = {"scheme": "HTTPS", "host": server[0].split("//")[1], "port": int(server[1]), "path": "/livez"}
+    plain = {**get, "scheme": "HTTP"}
+    env.apply(env.pod("web", containers=[env.container(readinessProbe=probe(httpGet=get))]),
+              env.pod("plain", containers=[env.container(readinessProbe=probe(httpGet=plain))]))
+    env.wait_ready("pod/web")
+    wait_event(env, "plain", "Unhealthy", "HTTP probe failed with statuscode: 400")
+    assert not ready(env.get("pod plain"))
+
+
 def test_liveness_by_http_restarts_at_a_bad_status(env):
     env.node()
     # agnhost's liveness: good for ten seconds, then 500.
