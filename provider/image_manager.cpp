@@ -2,6 +2,8 @@
 
 #include <chrono>
 #include <map>
+#include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -84,6 +86,30 @@ kube::Task<absl::StatusOr<std::vector<cache::Credentials>>> ImageManager::PullCr
   co_return cache::CredentialsFor(reference, docker_config_json, dockercfg);
 }
 
+kube::Task<absl::StatusOr<cache::PullResult>> ImageManager::Pull(cache::PullRequest request, kube::CancelToken cancel) {
+  struct Pending {
+    explicit Pending(kube::Loop& loop) : done(loop) {}
+    kube::SignalEvent done;
+    std::optional<absl::StatusOr<cache::PullResult>> result;
+  };
+  auto pending = std::make_shared<Pending>(loop_);
+  auto work = [store = &store_, loop = &loop_, pending, request = std::move(request)] {
+    auto pulled = *request.cancelled ? absl::StatusOr<cache::PullResult>(absl::CancelledError("not wanted any more"))
+                                     : store->Pull(request);
+    loop->Post([pending, pulled = std::move(pulled)] {
+      pending->result = pulled;
+      pending->done.Set();
+    });
+  };
+  pool_.Submit(std::move(work));
+  // A pod that goes does not wait for its turn behind other pods' pulls, nor for a registry that hangs.
+  const std::uint64_t callback = cancel.OnCancel([pending] { pending->done.Set(); });
+  co_await pending->done.Wait();
+  cancel.Forget(callback);
+  if (!pending->result) co_return absl::CancelledError("the pod is being deleted");
+  co_return *std::move(pending->result);
+}
+
 kube::Task<absl::StatusOr<std::shared_ptr<const cache::Image>>> ImageManager::Ensure(
     std::shared_ptr<const kube::Pod> pod, kube::Container container, std::string field_path, kube::CancelToken cancel) {
   const std::string image = container.image;
@@ -122,9 +148,7 @@ kube::Task<absl::StatusOr<std::shared_ptr<const cache::Image>>> ImageManager::En
   const auto start = std::chrono::steady_clock::now();
   if (credentials.ok()) {
     cache::PullRequest request{image, *std::move(credentials), cancel.flag()};
-    cache::ImageStore* store = &store_;
-    auto work = [store, request = std::move(request)] { return store->Pull(request); };
-    pulled = co_await kube::Offload(loop_, pool_, std::move(work));
+    pulled = co_await Pull(std::move(request), cancel);
   } else {
     pulled = credentials.status();
   }

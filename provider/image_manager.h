@@ -39,6 +39,9 @@ class ImageManager {
   kube::Task<absl::StatusOr<std::vector<cache::Credentials>>> PullCredentials(std::shared_ptr<const kube::Pod> pod,
                                                                               std::string reference);
 
+  /// Returns early, with kCancelled, when the pod goes; the pull then ends on its own.
+  kube::Task<absl::StatusOr<cache::PullResult>> Pull(cache::PullRequest request, kube::CancelToken cancel);
+
   kube::Loop& loop_;
   cache::ImageStore& store_;
   ObjectSource& objects_;

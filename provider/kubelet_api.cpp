@@ -71,8 +71,7 @@ void ContainerLogs(Api& api, const ContainerRef& ref, const kube::LogOptions& op
   auto path = (*worker)->LogPath(ref.container, options.previous);
   if (!path.ok()) return reply(path.status());
   // Finished once this run has ended: the id tells it from a later one.
-  const ContainerInstance& instance =
-      (*worker)->view().containers.at(ref.container).instances[options.previous ? 1 : 0];
+  const ContainerInstance& instance = **(*worker)->LogRun(ref.container, options.previous);
   auto ended = std::make_shared<std::atomic<bool>>(instance.phase == ContainerInstance::Phase::kExited);
   kube::LogSource source;
   source.path = *std::move(path);

@@ -69,7 +69,9 @@ std::unique_ptr<PodLifecycleEvents> WatchSandbox(kube::Loop& loop, std::shared_p
   boost::system::error_code error;
   watch->descriptor.assign(fd, error);
   if (fd < 0 || error) {
-    loop.Post([watch] { watch->died(absl::InternalError("the sandbox's event descriptor cannot be watched")); });
+    loop.Post([watch] {
+      if (!watch->stopped) watch->died(absl::InternalError("the sandbox's event descriptor cannot be watched"));
+    });
     return std::make_unique<WatchOwner>(watch);
   }
   watch->Wait();

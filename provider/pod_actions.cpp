@@ -34,6 +34,11 @@ InitOutcome WalkInitContainers(const kube::Pod& pod, const PodRuntimeView& view,
     }
     if (running) return InitOutcome::kWait;
     if (run == nullptr) {
+      // Lost with its sandbox: that was a failure like any other.
+      const int last_code = HasRunBefore(state) ? state->instances.front().exit_code : 0;
+      if (last_code != 0 && !ShouldRestart(pod, container.name, ContainerKind::kInit, last_code)) {
+        return InitOutcome::kFailed;
+      }
       actions.start.push_back({container.name, ContainerKind::kInit, HasRunBefore(state)});
       return InitOutcome::kWait;
     }

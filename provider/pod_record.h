@@ -28,13 +28,14 @@ struct ContainerRecord {
   bool ended = false;
   std::int64_t exitCode = 0;
   std::int64_t signal = 0;
+  bool oomKilled = false;
   std::int64_t startedAt = 0;
   std::int64_t finishedAt = 0;
   std::string reason;
   std::string message;
 };
 BURSTLET_API_FIELDS(ContainerRecord, (), name, id, attempt, image, imageID, stopSignal, ended, exitCode, signal,
-                    startedAt, finishedAt, reason, message);
+                    oomKilled, startedAt, finishedAt, reason, message);
 
 struct PodRecord {
   kube::Pod pod;
@@ -43,8 +44,12 @@ struct PodRecord {
   std::vector<ContainerRecord> containers;  // newest two runs of each
   /// The pod has ended: nothing of it may ever be started again.
   bool terminated = false;
+  /// Why the node ended it (deadline, eviction): the containers alone would not tell.
+  std::string failureReason;
+  std::string failureMessage;
 };
-BURSTLET_API_FIELDS(PodRecord, (), pod, observedGeneration, startTime, containers, terminated);
+BURSTLET_API_FIELDS(PodRecord, (), pod, observedGeneration, startTime, containers, terminated, failureReason,
+                    failureMessage);
 
 absl::Status WritePodRecord(const AgentPaths& paths, const PodRecord& record);
 /// kNotFound: none; kDataLoss: unreadable (the caller logs and sweeps).

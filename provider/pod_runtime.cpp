@@ -13,8 +13,7 @@
 #include "metrics/log.h"
 #include "metrics/status.h"
 #include "provider/metered_driver.h"
-#include "provider/pod_record.h"
-#include "provider/termination_message.h"
+#include "provider/pod_recovery.h"
 #include "provider/volumes/node_tmpfs.h"
 #include "sandbox/native/native_driver.h"
 #include "sandbox/os/cgroup.h"
@@ -138,7 +137,7 @@ absl::Status PodRuntime::Start() {
                            [this](const kube::Pod& pod, const PodTimeline& timeline) { PodStarted(pod, timeline); },
                            {}};
   workers_ = std::make_unique<PodWorkers>(std::move(context), sources_.admit);
-  ASSIGN_OR_RETURN(auto recovered, GatherRecovered());
+  ASSIGN_OR_RETURN(auto recovered, GatherRecovered(*driver_, paths_));
   workers_->Recover(std::move(recovered));
   return absl::OkStatus();
 }
@@ -152,45 +151,6 @@ void PodRuntime::CleanHost() {
   LogIfError(RemoveNodeTmpfs(config_.root_dir + "/volumes"), "Volumes not unmounted");
   auto cgroups = sandbox::CgroupTree::Open(config_.cgroup_root);
   if (cgroups.ok()) LogIfError((*cgroups)->RemoveRoot(), "cgroups not removed");
-}
-
-absl::StatusOr<std::vector<Recovered>> PodRuntime::GatherRecovered() {
-  ASSIGN_OR_RETURN(std::vector<sandbox::RecoveredSandbox> sandboxes, driver_->Recover());
-  std::map<std::string, std::unique_ptr<sandbox::Sandbox>> alive;
-  for (sandbox::RecoveredSandbox& found : sandboxes) {
-    if (found.sandbox != nullptr) alive[found.spec.id] = std::move(found.sandbox);
-  }
-  std::vector<Recovered> recovered;
-  for (const std::string& uid : ListPodRecords(paths_)) {
-    auto record = ReadPodRecord(paths_, uid);
-    if (!record.ok()) {
-      Error("Pod record not readable: its directory is removed",
-            {{"podUID", uid}, {"err", record.status().ToString()}});
-      RemoveTree(paths_.PodDir(uid));
-      continue;
-    }
-    Recovered entry;
-    entry.record = *std::move(record);
-    if (const auto it = alive.find(uid); it != alive.end()) {
-      auto states = it->second->Containers();
-      if (states.ok()) {
-        entry.states = *std::move(states);
-        entry.sandbox = std::move(it->second);
-      } else {
-        LogIfError(states.status(), "Sandbox does not answer");
-        LogIfError(it->second->Remove(), "Sandbox not removed");
-      }
-      alive.erase(it);
-    }
-    Info("Found a pod of a former agent",
-         {{"pod", ObjectName(entry.record.pod.metadata)}, {"podUID", uid}, {"alive", entry.sandbox != nullptr}});
-    recovered.push_back(std::move(entry));
-  }
-  for (const auto& [uid, sandbox] : alive) {
-    Warn("Removing a sandbox without a pod", {{"podUID", uid}});
-    LogIfError(sandbox->Remove(), "Sandbox not removed");
-  }
-  return recovered;
 }
 
 void PodRuntime::PodStarted(const kube::Pod& pod, const PodTimeline& timeline) {

@@ -59,7 +59,6 @@ class PodRuntime {
   PodRuntime(const Config& config, const NodeInfo& node, PodRuntimeSources sources);
   absl::Status Start();
   void DeclareSeries();
-  absl::StatusOr<std::vector<Recovered>> GatherRecovered();
   void PodStarted(const kube::Pod& pod, const PodTimeline& timeline);
 
   const Config config_;

@@ -78,6 +78,20 @@ PodWorker::PodWorker(PodWorkerContext& context, std::shared_ptr<const kube::Pod>
   view_.start_time = pod_->status.startTime ? *pod_->status.startTime : kube::Time{UnixNow()};
 }
 
+/// The warden is the truth: a run that it knows counts, whatever the record says.
+void PodWorker::AddUnrecorded(const sandbox::ContainerState& state, PodRecord& record) const {
+  const kube::Container* container = FindContainer(*pod_, state.name);
+  const bool known = std::any_of(record.containers.begin(), record.containers.end(),
+                                 [&](const ContainerRecord& entry) { return entry.id == state.id; });
+  if (known || container == nullptr) return;
+  ContainerRecord entry;
+  entry.name = state.name;
+  entry.id = state.id;
+  entry.attempt = state.attempt;
+  entry.image = container->image;
+  record.containers.push_back(std::move(entry));
+}
+
 void PodWorker::Adopt(Recovered recovered) {
   first_start_ = false;
   ready_seen_ = true;
@@ -87,7 +101,12 @@ void PodWorker::Adopt(Recovered recovered) {
     view_.failure = WaitingInfo{recovered.record.failureReason, recovered.record.failureMessage};
   }
   std::map<std::string, const sandbox::ContainerState*> states;
-  for (const sandbox::ContainerState& state : recovered.states) states[state.id] = &state;
+  for (const sandbox::ContainerState& state : recovered.states) {
+    states[state.id] = &state;
+    AddUnrecorded(state, recovered.record);
+  }
+  const bool alive = recovered.sandbox != nullptr;
+  if (alive) sandbox_ = std::make_shared<SandboxHandle>(std::move(recovered.sandbox));
   // Oldest first, so that the newest run ends up in front.
   std::sort(recovered.record.containers.begin(), recovered.record.containers.end(),
             [](const ContainerRecord& a, const ContainerRecord& b) { return a.attempt < b.attempt; });
@@ -100,7 +119,7 @@ void PodWorker::Adopt(Recovered recovered) {
     } else if (!record.ended) {
       // Written down, but no warden knows it: either the agent died before the start (then it never ran), or the
       // sandbox died with it.
-      if (recovered.sandbox != nullptr) continue;
+      if (alive) continue;
       MarkLost(instance);
     }
     PushInstance(record.name, instance);
@@ -109,10 +128,9 @@ void PodWorker::Adopt(Recovered recovered) {
       ContainerEnded(record.name, view.instances.front());
     }
   }
-  if (recovered.sandbox != nullptr) {
+  if (alive) {
     view_.sandbox_ready = true;
-    view_.pod_ips = recovered.sandbox->network().addresses;
-    sandbox_ = std::make_shared<SandboxHandle>(std::move(recovered.sandbox));
+    view_.pod_ips = sandbox_->unlocked().network().addresses;
     WriteMissingPodFiles();
     WatchSandboxEvents();
   }
@@ -243,7 +261,7 @@ void PodWorker::RunLost(const std::string& name) {
   ContainerInstance& instance = View(name).instances.front();
   if (instance.phase == ContainerInstance::Phase::kRunning) MarkLost(instance);
   instance.in_current_sandbox = false;
-  WriteRecord();
+  record_stale_ = true;
 }
 
 void PodWorker::SandboxDied(const absl::Status& cause) {
@@ -255,8 +273,7 @@ void PodWorker::SandboxDied(const absl::Status& cause) {
     }
   }
   pleg_.reset();
-  // The warden's truth is gone with it: what it had told must survive this agent too.
-  WriteRecord();
+  record_stale_ = true;
   dead_sandboxes_.push_back(std::exchange(sandbox_, nullptr));
   view_.sandbox_ready = false;
   files_written_ = false;

@@ -112,6 +112,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   kube::Task<absl::Status> CreateSandbox(ReadyVolumes volumes);
   kube::Task<absl::Status> RemoveDeadSandboxes();
   void WriteMissingPodFiles();
+  void AddUnrecorded(const sandbox::ContainerState& state, PodRecord& record) const;
+  kube::Task<void> StartContainers();
   kube::Task<void> StartContainer(StartAction action);
   kube::Task<absl::StatusOr<std::vector<std::string>>> Environment(kube::Container container);
   kube::Task<absl::StatusOr<sandbox::ContainerState>> Launch(sandbox::ContainerSpec spec, ContainerRecord record);
@@ -179,6 +181,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::optional<RunningHook> post_start_;
   HostNames host_names_;
   bool files_written_ = false;
+  /// A sandbox died and took its warden's truth along: what it had told must survive this agent too.
+  bool record_stale_ = false;
   unsigned runs_ = 0;  // counts what was started, so that Sync sees progress
 
   kube::SignalEvent wake_;

@@ -78,7 +78,9 @@ kube::Task<void> PodWorker::TearDown() {
   Publish();
   auto handles = std::exchange(dead_sandboxes_, {});
   if (sandbox_ != nullptr) handles.push_back(std::exchange(sandbox_, nullptr));
-  if (!handles.empty() || !view_.containers.empty()) {
+  const bool ran = std::any_of(view_.containers.begin(), view_.containers.end(),
+                               [](const auto& entry) { return !entry.second.instances.empty(); });
+  if (ran || !handles.empty()) {
     PodWorkerContext* context = &context_;
     auto remove = [context, handles, record = MakeRecord()]() -> absl::Status {
       // Written before the sandbox goes: from here on nothing of this pod may be started again. On a full disk the

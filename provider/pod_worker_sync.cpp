@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -55,6 +56,8 @@ kube::Task<void> PodWorker::Sync() {
   const auto first_status_due = steady_clock::now() + kFirstStatusAfter;
   bool published = false;
   while (!terminate_requested_) {
+    // Here, since nothing else of the worker writes it meanwhile.
+    if (std::exchange(record_stale_, false)) WriteRecord();
     next_wake_ = kube::SteadyTime::max();
     if (pod_->spec.activeDeadlineSeconds) {
       const auto deadline = SteadyFromUnix(view_.start_time.unix_nanos) + std::chrono::seconds(*pod_->spec.activeDeadlineSeconds);
@@ -69,21 +72,35 @@ kube::Task<void> PodWorker::Sync() {
     const PodActions actions = ComputePodActions(*pod_, view_);
     if (actions.finished) break;
     if (!actions.start.empty()) {
-      const unsigned runs_before = runs_;
       bool ready = sandbox_ != nullptr;
       if (!ready) ready = co_await EnsureSandbox();
-      for (std::size_t i = 0; ready && i < actions.start.size() && !terminate_requested_; ++i) {
-        co_await StartContainer(actions.start[i]);
-      }
+      if (ready) co_await StartContainers();
       if (terminate_requested_) break;
-      // What was started may have ended already, or have made the next one possible.
-      if (runs_ != runs_before && !ComputePodActions(*pod_, view_).start.empty()) continue;
     }
     if (published || ready_seen_ || !actions.start.empty() || steady_clock::now() >= first_status_due) {
       Publish();
       published = true;
     }
     co_await wake_.WaitUntil(next_wake_);
+  }
+}
+
+/// All that can start now. What was started may have ended already, or have made the next one possible; what could not
+/// start waits for its own time.
+kube::Task<void> PodWorker::StartContainers() {
+  std::set<std::string> waiting;
+  bool more = true;
+  while (more && !terminate_requested_ && sandbox_ != nullptr) {
+    more = false;
+    const PodActions actions = ComputePodActions(*pod_, view_);
+    for (std::size_t i = 0; i < actions.start.size() && !terminate_requested_; ++i) {
+      const std::string name = actions.start[i].name;
+      if (waiting.contains(name)) continue;
+      const unsigned runs_before = runs_;
+      co_await StartContainer(actions.start[i]);
+      if (runs_ == runs_before) waiting.insert(name);
+      more = more || runs_ != runs_before;
+    }
   }
 }
 

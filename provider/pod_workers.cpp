@@ -1,11 +1,13 @@
 #include "provider/pod_workers.h"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "metrics/log.h"
+#include "metrics/status.h"
 
 namespace burstlet::provider {
 namespace {
@@ -18,6 +20,12 @@ std::optional<Refusal> RefuseUnknown(const std::vector<std::string>& unknown_fie
     }
   }
   return std::nullopt;
+}
+
+kube::Task<void> UnmountStrangers(VolumeManager& volumes, std::string uid) {
+  Info("Removing volumes of a pod that is gone", {{"podUID", uid}});
+  const absl::Status removed = co_await volumes.Unmount(uid);
+  LogIfError(removed, "Volumes not removed");
 }
 
 }  // namespace
@@ -42,6 +50,13 @@ void PodWorkers::Replace(std::vector<SourcePod> pods) {
   for (const auto& [uid, worker] : workers_) {
     if (!present.contains(uid)) worker->Removed();
   }
+  // Those that the former agent left hold their resources already; the others come in the order of their creation.
+  std::sort(pods.begin(), pods.end(), [this](const SourcePod& a, const SourcePod& b) {
+    const bool a_known = recovered_.contains(a.pod->metadata.uid);
+    const bool b_known = recovered_.contains(b.pod->metadata.uid);
+    if (a_known != b_known) return a_known;
+    return a.pod->metadata.creationTimestamp.unix_nanos < b.pod->metadata.creationTimestamp.unix_nanos;
+  });
   for (SourcePod& pod : pods) Changed(std::move(pod));
   // What runs here and is wanted no more ends as if it had just been deleted.
   std::map<std::string, Recovered> orphans = std::exchange(recovered_, {});
@@ -54,7 +69,16 @@ void PodWorkers::Replace(std::vector<SourcePod> pods) {
     worker->Removed();
     worker->Start();
   }
-  synced_ = true;
+  if (!std::exchange(synced_, true)) SweepVolumes();
+}
+
+/// A former agent may have died between a pod's volumes and its record; secrets must not outlive their pod.
+void PodWorkers::SweepVolumes() {
+  for (const std::string& uid : context_.volumes.KnownPods()) {
+    if (!workers_.contains(uid)) {
+      context_.tasks.Spawn("sweep volumes", UnmountStrangers(context_.volumes, uid));
+    }
+  }
 }
 
 void PodWorkers::Changed(SourcePod pod) {
@@ -64,7 +88,7 @@ void PodWorkers::Changed(SourcePod pod) {
     return;
   }
   context_.statuses.Observe(pod.pod);
-  context_.objects.Acquire(*pod.pod);
+  if (found->second->active()) context_.objects.Acquire(*pod.pod);
   found->second->Update(std::move(pod.pod));
 }
 

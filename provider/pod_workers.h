@@ -52,6 +52,7 @@ class PodWorkers {
 
  private:
   void Add(SourcePod pod);
+  void SweepVolumes();
   void Done(const std::string& uid);
   std::vector<std::shared_ptr<const kube::Pod>> ActivePods() const;
 

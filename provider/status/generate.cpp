@@ -121,8 +121,10 @@ void SetPhase(const kube::Pod& pod, const PodRuntimeView& view, const kube::PodS
 
 /// A pod with a running container is not shown as ended, since it still holds what others wait for
 /// (status_manager.go, mergePodStatus).
-void HoldPhase(const PodRuntimeView& view, const kube::PodStatus& previous, kube::PodStatus& status) {
+void HoldPhase(const kube::Pod& pod, const PodRuntimeView& view, const kube::PodStatus& previous,
+               kube::PodStatus& status) {
   if (view.terminated || !AnyRunning(view)) return;
+  if (TerminalPhase(pod.status.phase)) return;  // others have ended it: that is not taken back
   if (!TerminalPhase(status.phase) || TerminalPhase(previous.phase)) return;
   status.phase = previous.phase.empty() ? "Pending" : previous.phase;
   status.reason = previous.reason;
@@ -148,7 +150,7 @@ kube::PodStatus GeneratePodStatus(const kube::Pod& pod, const PodRuntimeView& vi
   }
   status.conditions = MakeConditions({pod, containers, previous, status.phase, view.sandbox_ready,
                                       HadSandbox(view, previous), status.observedGeneration, now});
-  HoldPhase(view, previous, status);
+  HoldPhase(pod, view, previous, status);
   if (TerminalPhase(status.phase)) ForceUnready(status.phase, now, status.conditions);
   status.allocatedResources = PodRequests(pod);
   status.resources = kube::ResourceRequirements{PodLimits(pod), status.allocatedResources, {}};

@@ -7,6 +7,7 @@
 
 #include "kube/api/quantity.h"
 #include "provider/status/conditions.h"
+#include "provider/status/restart.h"
 
 namespace burstlet::provider {
 namespace {
@@ -144,6 +145,12 @@ kube::PodStatus MergeStatus(const kube::PodStatus& stored, kube::PodStatus next)
     }
   }
   next.conditions = std::move(conditions);
+  // Whoever ended the pod, it stays ended.
+  if (TerminalPhase(stored.phase) && !TerminalPhase(next.phase)) {
+    next.phase = stored.phase;
+    next.reason = stored.reason;
+    next.message = stored.message;
+  }
   if (next.startTime && stored.startTime && *stored.startTime) next.startTime = stored.startTime;
   KeepForeignFields(stored, next);
   return next;
