@@ -190,6 +190,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   kube::SteadyTime next_wake_ = kube::SteadyTime::max();
   Backoff restart_backoff_;
   Backoff failure_backoff_;
+  /// When a container's image may be asked for again: a wake-up for another reason must not hurry it.
+  std::map<std::string, kube::SteadyTime> image_retry_;
 
   bool first_start_ = true;  // not adopted: its timeline counts
   bool ready_seen_ = false;

@@ -256,6 +256,12 @@ kube::Task<void> PodWorker::StartContainer(StartAction action) {
   if (image != nullptr) {
     Event(action.name, "Normal", "Pulled", absl::StrCat("Container image \"", container.image, "\" already present on machine"));
   } else {
+    const std::string retry_key = absl::StrCat(action.name, "/", container.image);
+    const auto held = image_retry_.find(retry_key);
+    if (held != image_retry_.end() && steady_clock::now() < held->second) {
+      next_wake_ = std::min(next_wake_, held->second);
+      co_return;
+    }
     Publish();  // a pull takes as long as it takes: say so now
     auto ensured = co_await context_.images.Ensure(pod_, container, FieldPath(action.name), cancel_);
     if (terminate_requested_) co_return;
@@ -266,7 +272,8 @@ kube::Task<void> PodWorker::StartContainer(StartAction action) {
       // After the failure itself one more look soon turns ErrImagePull into ImagePullBackOff, as on a kubelet.
       const bool backing_off = ReasonOf(ensured.status()) == "ImagePullBackOff";
       const kube::SteadyTime again = backing_off && retry > now ? retry : now + std::chrono::seconds(2);
-      next_wake_ = std::min(next_wake_, retry == kube::SteadyTime{} ? now + std::chrono::seconds(10) : again);
+      image_retry_[retry_key] = retry == kube::SteadyTime{} ? now + std::chrono::seconds(10) : again;
+      next_wake_ = std::min(next_wake_, image_retry_[retry_key]);
       co_return;
     }
     image = *ensured;

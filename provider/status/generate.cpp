@@ -111,6 +111,9 @@ void SetPhase(const kube::Pod& pod, const PodRuntimeView& view, const kube::PodS
   if (status.phase == previous.phase) {
     status.reason = previous.reason.empty() ? pod.status.reason : previous.reason;
     status.message = previous.message.empty() ? pod.status.message : previous.message;
+  } else if (TerminalPhase(pod.status.phase) && status.phase == pod.status.phase) {
+    status.reason = pod.status.reason;  // others have ended it, and said why
+    status.message = pod.status.message;
   }
   if (view.failure && !TerminalPhase(previous.phase) && !TerminalPhase(pod.status.phase)) {
     status.phase = "Failed";
