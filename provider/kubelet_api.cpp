@@ -279,7 +279,8 @@ kube::KubeletHandlers MakeKubeletHandlers(kube::Loop& loop, PodRuntime& runtime,
         [api, request = std::move(request), reply = std::move(reply)] { StartStreams(*api, request, true, reply); });
   };
   handlers.port_forward = [api](ContainerRef ref, std::uint16_t port, Reply<int> reply) {
-    api->loop.Post([api, ref = std::move(ref), port, reply = std::move(reply)] { PortForward(*api, ref, port, reply); });
+    api->loop.Post(
+        [api, ref = std::move(ref), port, reply = std::move(reply)] { PortForward(*api, ref, port, reply); });
   };
   handlers.review_token = [api](std::string token, Reply<kube::TokenReviewStatus> reply) {
     api->loop.Post([api, token = std::move(token), reply = std::move(reply)] {

@@ -111,11 +111,12 @@ absl::Status PodRuntime::Start() {
   ASSIGN_OR_RETURN(images_, cache::ImageStore::Open(config_.root_dir + "/images", registries));
 
   kube::Loop& loop = sources_.loop;
-  image_manager_ = std::make_unique<ImageManager>(loop, *images_, sources_.objects, sources_.events,
-                                                  sources_.metrics, config_.max_parallel_image_pulls);
+  image_manager_ = std::make_unique<ImageManager>(loop, *images_, sources_.objects, sources_.events, sources_.metrics,
+                                                  config_.max_parallel_image_pulls);
   ASSIGN_OR_RETURN(volumes_, NewVolumeManager({config_.root_dir}, loop, pool_, tasks_, sources_.objects, node_));
   statuses_ = NewStatusManager(loop, tasks_, sources_.sink);
-  statuses_->OnStored([this](const std::string&, const kube::PodStatus&) { sources_.metrics.Add(Series::kStatusWrites); });
+  statuses_->OnStored(
+      [this](const std::string&, const kube::PodStatus&) { sources_.metrics.Add(Series::kStatusWrites); });
 
   TranslateOptions translate;
   translate.seccomp_default = config_.seccomp_default;

@@ -13,7 +13,8 @@ namespace burstlet::provider {
 namespace {
 
 std::int64_t UnixNow() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
 }
 
 Backoff::Limits RestartLimits(std::chrono::seconds maximum) {
@@ -24,7 +25,9 @@ Backoff::Limits RestartLimits(std::chrono::seconds maximum) {
 }
 
 Backoff::Limits FailureLimits() {
-  return {.initial = std::chrono::milliseconds(500), .maximum = std::chrono::minutes(2), .reset_after = std::chrono::minutes(4)};
+  return {.initial = std::chrono::milliseconds(500),
+          .maximum = std::chrono::minutes(2),
+          .reset_after = std::chrono::minutes(4)};
 }
 
 ContainerInstance FromRecord(const ContainerRecord& record) {
@@ -177,6 +180,7 @@ void PodWorker::Update(std::shared_ptr<const kube::Pod> pod) {
 }
 
 void PodWorker::ObjectsChanged() {
+  retry_at_.clear();  // what was missing may be there now
   if (sandbox_ != nullptr) context_.volumes.Refresh(pod_);
   wake_.Set();
 }
@@ -225,7 +229,8 @@ void PodWorker::PushInstance(const std::string& name, ContainerInstance instance
     context_.pool.Submit([sandbox, id = old.id, log = context_.paths.ContainerLog(*pod_, name, old.attempt),
                           message = context_.paths.TerminationMessage(pod_->metadata.uid, name, old.attempt)] {
       if (sandbox != nullptr) {
-        LogIfError(sandbox->With([&](sandbox::Sandbox& s) { return s.RemoveContainer(id); }), "Old container not removed");
+        LogIfError(sandbox->With([&](sandbox::Sandbox& s) { return s.RemoveContainer(id); }),
+                   "Old container not removed");
       }
       RemoveOldFiles({log, message});
     });
@@ -265,7 +270,8 @@ void PodWorker::RunLost(const std::string& name) {
 }
 
 void PodWorker::SandboxDied(const absl::Status& cause) {
-  Warn("Sandbox died", {{"pod", ObjectName(pod_->metadata)}, {"podUID", pod_->metadata.uid}, {"err", cause.ToString()}});
+  Warn("Sandbox died",
+       {{"pod", ObjectName(pod_->metadata)}, {"podUID", pod_->metadata.uid}, {"err", cause.ToString()}});
   for (auto& [name, view] : view_.containers) {
     for (ContainerInstance& instance : view.instances) {
       if (instance.phase == ContainerInstance::Phase::kRunning) MarkLost(instance);
@@ -287,7 +293,8 @@ void PodWorker::SandboxDied(const absl::Status& cause) {
 void PodWorker::WatchSandboxEvents() {
   // The watch is destroyed with the worker's sandbox, so `this` outlives its calls; what is posted may come later.
   pleg_ = WatchSandbox(
-      context_.loop, sandbox_, [this](std::vector<sandbox::ContainerState> states) { ContainersChanged(std::move(states)); },
+      context_.loop, sandbox_,
+      [this](std::vector<sandbox::ContainerState> states) { ContainersChanged(std::move(states)); },
       [this](absl::Status cause) {
         context_.loop.Post([weak = weak_from_this(), cause, died = sandbox_] {
           const auto self = weak.lock();
@@ -359,7 +366,8 @@ absl::StatusOr<const ContainerInstance*> PodWorker::LogRun(const std::string& co
   const std::string where = absl::StrCat("container \"", container, "\" in pod \"", pod_->metadata.name, "\"");
   const kube::Container* spec = FindContainer(*pod_, container);
   if (spec == nullptr) {
-    return absl::NotFoundError(absl::StrCat("container \"", container, "\" not found in pod \"", pod_->metadata.name, "\""));
+    return absl::NotFoundError(
+        absl::StrCat("container \"", container, "\" not found in pod \"", pod_->metadata.name, "\""));
   }
   // A container in back-off shows its last run as the previous one already.
   const bool waits = view != view_.containers.end() && view->second.waiting && !IsRunning(view->second);

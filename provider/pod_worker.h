@@ -96,7 +96,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   /// Resources are held: admitted and not all stopped.
   bool active() const { return !view_.terminated; }
   /// The run whose log is asked for: the newest, or with `previous` the one that ended last before it (in back-off
-  /// both are the same). kNotFound, kInvalidArgument with kubectl's words. Source: kubelet_pods.go validateContainerLogStatus.
+  /// both are the same). kNotFound, kInvalidArgument with kubectl's words. Source: kubelet_pods.go
+  /// validateContainerLogStatus.
   absl::StatusOr<const ContainerInstance*> LogRun(const std::string& container, bool previous) const;
   /// The log file of that run.
   absl::StatusOr<std::string> LogPath(const std::string& container, bool previous) const;
@@ -122,6 +123,9 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
                    const absl::Status& error);
   void StartSucceeded(const StartAction& action, const ContainerRecord& record, const sandbox::ContainerState& started);
   void RetryAfterFailure(const std::string& what);
+  /// True while a failed step waits for its next try: a wake-up for another reason (the echo of our own status) must
+  /// not hurry it.
+  bool TooEarly(const std::string& what);
 
   // --- TerminatingPod, TerminatedPod (pod_worker_stop.cpp)
   kube::Task<void> StopContainers();
@@ -190,8 +194,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   kube::SteadyTime next_wake_ = kube::SteadyTime::max();
   Backoff restart_backoff_;
   Backoff failure_backoff_;
-  /// When a container's image may be asked for again: a wake-up for another reason must not hurry it.
-  std::map<std::string, kube::SteadyTime> image_retry_;
+  std::map<std::string, kube::SteadyTime> retry_at_;  // by step: "/volumes", "/sandbox", a container, its image
 
   bool first_start_ = true;  // not adopted: its timeline counts
   bool ready_seen_ = false;

@@ -103,7 +103,8 @@ kube::Task<void> PodWorker::TearDown() {
   }
   absl::Status unmounted = co_await context_.volumes.Unmount(pod_->metadata.uid);
   while (!unmounted.ok()) {
-    Error("Volumes not removed", {{"pod", ObjectName(pod_->metadata)}, {"podUID", pod_->metadata.uid}, {"err", unmounted.ToString()}});
+    Error("Volumes not removed",
+          {{"pod", ObjectName(pod_->metadata)}, {"podUID", pod_->metadata.uid}, {"err", unmounted.ToString()}});
     failure_backoff_.Next("unmount", steady_clock::now());
     co_await kube::SleepUntil(context_.loop, steady_clock::now() + failure_backoff_.Get("unmount"));
     unmounted = co_await context_.volumes.Unmount(pod_->metadata.uid);

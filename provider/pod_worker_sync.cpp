@@ -35,7 +35,8 @@ std::string GoDuration(std::chrono::milliseconds value) {
 steady_clock::time_point SteadyFromUnix(std::int64_t unix_nanos) {
   const auto wall = std::chrono::system_clock::time_point(
       std::chrono::duration_cast<std::chrono::system_clock::duration>(std::chrono::nanoseconds(unix_nanos)));
-  return steady_clock::now() - std::chrono::duration_cast<steady_clock::duration>(std::chrono::system_clock::now() - wall);
+  return steady_clock::now() -
+         std::chrono::duration_cast<steady_clock::duration>(std::chrono::system_clock::now() - wall);
 }
 
 /// The kubelet's label of a container's kind.
@@ -49,7 +50,15 @@ std::string ContainerType(ContainerKind kind) {
 void PodWorker::RetryAfterFailure(const std::string& what) {
   const auto now = steady_clock::now();
   failure_backoff_.Next(what, now);
-  next_wake_ = std::min(next_wake_, now + failure_backoff_.Get(what));
+  retry_at_[what] = now + failure_backoff_.Get(what);
+  next_wake_ = std::min(next_wake_, retry_at_[what]);
+}
+
+bool PodWorker::TooEarly(const std::string& what) {
+  const auto held = retry_at_.find(what);
+  if (held == retry_at_.end() || steady_clock::now() >= held->second) return false;
+  next_wake_ = std::min(next_wake_, held->second);
+  return true;
 }
 
 kube::Task<void> PodWorker::Sync() {
@@ -60,7 +69,8 @@ kube::Task<void> PodWorker::Sync() {
     if (std::exchange(record_stale_, false)) WriteRecord();
     next_wake_ = kube::SteadyTime::max();
     if (pod_->spec.activeDeadlineSeconds) {
-      const auto deadline = SteadyFromUnix(view_.start_time.unix_nanos) + std::chrono::seconds(*pod_->spec.activeDeadlineSeconds);
+      const auto deadline =
+          SteadyFromUnix(view_.start_time.unix_nanos) + std::chrono::seconds(*pod_->spec.activeDeadlineSeconds);
       if (steady_clock::now() >= deadline) {
         const std::string message = "Pod was active on the node longer than the specified deadline";
         Event("", "Normal", "DeadlineExceeded", message);
@@ -106,18 +116,19 @@ kube::Task<void> PodWorker::StartContainers() {
 
 kube::Task<bool> PodWorker::EnsureSandbox() {
   // Says early what it is waiting for when it will take long; a start in time cancels nothing and sends one status.
+  if (TooEarly("/volumes") || TooEarly("/sandbox")) co_return false;
   auto volumes = co_await context_.volumes.Mount(pod_, {});
   if (terminate_requested_) co_return false;
   if (!volumes.ok()) {
     Event("", "Warning", "FailedMount", std::string(volumes.status().message()));
-    RetryAfterFailure("volumes");
+    RetryAfterFailure("/volumes");
     co_return false;
   }
   timeline_.Stamp(PodStage::kVolumes);
   const absl::Status swept = co_await RemoveDeadSandboxes();
   if (!swept.ok()) {
     Event("", "Warning", "FailedKillPod", absl::StrCat("error killing pod: ", std::string(swept.message())));
-    RetryAfterFailure("sandbox");
+    RetryAfterFailure("/sandbox");
     co_return false;
   }
   if (terminate_requested_) co_return false;
@@ -125,11 +136,11 @@ kube::Task<bool> PodWorker::EnsureSandbox() {
   if (!created.ok()) {
     Event("", "Warning", "FailedCreatePodSandBox",
           absl::StrCat("Failed to create pod sandbox: ", std::string(created.message())));
-    RetryAfterFailure("sandbox");
+    RetryAfterFailure("/sandbox");
     co_return false;
   }
-  failure_backoff_.Forget("volumes");
-  failure_backoff_.Forget("sandbox");
+  failure_backoff_.Forget("/volumes");
+  failure_backoff_.Forget("/sandbox");
   timeline_.Stamp(PodStage::kSandbox);
   co_return true;
 }
@@ -196,13 +207,15 @@ bool PodWorker::HoldBack(const StartAction& action, ContainerView& view) {
   const auto ready_at = restart_backoff_.ReadyAt(key, finished);
   if (now < ready_at) {
     const std::string delay = GoDuration(restart_backoff_.Get(key));
-    const std::string who = absl::StrCat(pod_->metadata.name, "_", pod_->metadata.namespace_, "(", pod_->metadata.uid, ")");
+    const std::string who =
+        absl::StrCat(pod_->metadata.name, "_", pod_->metadata.namespace_, "(", pod_->metadata.uid, ")");
     if (!view.waiting || view.waiting->reason != "CrashLoopBackOff") {
       Event(action.name, "Warning", "BackOff",
             absl::StrCat("Back-off restarting failed container ", action.name, " in pod ", who));
     }
-    view.waiting = WaitingInfo{"CrashLoopBackOff",
-                               absl::StrCat("back-off ", delay, " restarting failed container=", action.name, " pod=", who)};
+    view.waiting =
+        WaitingInfo{"CrashLoopBackOff",
+                    absl::StrCat("back-off ", delay, " restarting failed container=", action.name, " pod=", who)};
     next_wake_ = std::min(next_wake_, ready_at);
     return true;
   }
@@ -231,7 +244,8 @@ kube::Task<absl::StatusOr<std::vector<std::string>>> PodWorker::Environment(kube
   co_return MakeEnvironment(*pod_, container, sources, context_.node);
 }
 
-kube::Task<absl::StatusOr<sandbox::ContainerState>> PodWorker::Launch(sandbox::ContainerSpec spec, ContainerRecord record) {
+kube::Task<absl::StatusOr<sandbox::ContainerState>> PodWorker::Launch(sandbox::ContainerSpec spec,
+                                                                      ContainerRecord record) {
   PodRecord whole = MakeRecord();
   whole.containers.push_back(record);
   auto handle = sandbox_;
@@ -239,7 +253,8 @@ kube::Task<absl::StatusOr<sandbox::ContainerState>> PodWorker::Launch(sandbox::C
   auto work = [context, handle, spec = std::move(spec), whole = std::move(whole), name = record.name,
                attempt = static_cast<unsigned>(record.attempt)]() -> absl::StatusOr<sandbox::ContainerState> {
     RETURN_IF_ERROR(WithReason(WritePodRecord(context->paths, whole), "CreateContainerError"));
-    RETURN_IF_ERROR(WithReason(PrepareContainerFiles(context->paths, whole.pod, name, attempt), "CreateContainerError"));
+    RETURN_IF_ERROR(
+        WithReason(PrepareContainerFiles(context->paths, whole.pod, name, attempt), "CreateContainerError"));
     return handle->With([&](sandbox::Sandbox& sandbox) { return sandbox.Start(spec); });
   };
   co_return co_await kube::Offload(context_.loop, context_.pool, std::move(work));
@@ -250,30 +265,28 @@ kube::Task<void> PodWorker::StartContainer(StartAction action) {
   if (found == nullptr) co_return;
   const kube::Container container = *found;
   View(action.name).kind = action.kind;
-  if (HoldBack(action, View(action.name))) co_return;
+  if (HoldBack(action, View(action.name)) || TooEarly(action.name)) co_return;
 
   std::shared_ptr<const cache::Image> image = context_.images.FindReady(container);
   if (image != nullptr) {
-    Event(action.name, "Normal", "Pulled", absl::StrCat("Container image \"", container.image, "\" already present on machine"));
+    Event(action.name, "Normal", "Pulled",
+          absl::StrCat("Container image \"", container.image, "\" already present on machine"));
   } else {
     const std::string retry_key = absl::StrCat(action.name, "/", container.image);
-    const auto held = image_retry_.find(retry_key);
-    if (held != image_retry_.end() && steady_clock::now() < held->second) {
-      next_wake_ = std::min(next_wake_, held->second);
-      co_return;
-    }
+    if (TooEarly(retry_key)) co_return;
     Publish();  // a pull takes as long as it takes: say so now
     auto ensured = co_await context_.images.Ensure(pod_, container, FieldPath(action.name), cancel_);
     if (terminate_requested_) co_return;
     if (!ensured.ok()) {
-      View(action.name).waiting = WaitingInfo{ReasonOf(ensured.status(), "ErrImagePull"), std::string(ensured.status().message())};
+      View(action.name).waiting =
+          WaitingInfo{ReasonOf(ensured.status(), "ErrImagePull"), std::string(ensured.status().message())};
       const kube::SteadyTime retry = context_.images.RetryAt(*pod_, container);
       const auto now = steady_clock::now();
       // After the failure itself one more look soon turns ErrImagePull into ImagePullBackOff, as on a kubelet.
       const bool backing_off = ReasonOf(ensured.status()) == "ImagePullBackOff";
       const kube::SteadyTime again = backing_off && retry > now ? retry : now + std::chrono::seconds(2);
-      image_retry_[retry_key] = retry == kube::SteadyTime{} ? now + std::chrono::seconds(10) : again;
-      next_wake_ = std::min(next_wake_, image_retry_[retry_key]);
+      retry_at_[retry_key] = retry == kube::SteadyTime{} ? now + std::chrono::seconds(10) : again;
+      next_wake_ = std::min(next_wake_, retry_at_[retry_key]);
       co_return;
     }
     image = *ensured;
@@ -364,7 +377,8 @@ void PodWorker::StartSucceeded(const StartAction& action, const ContainerRecord&
 void PodWorker::StartFailed(const StartAction& action, ContainerView& view, const ContainerRecord& record,
                             const absl::Status& error) {
   const std::string reason = ReasonOf(error, "RunContainerError");
-  context_.metrics.Add(Series::kStartedContainerErrors, {{"container_type", ContainerType(action.kind)}, {"code", reason}});
+  context_.metrics.Add(Series::kStartedContainerErrors,
+                       {{"container_type", ContainerType(action.kind)}, {"code", reason}});
   const std::string message(error.message());
   Event(action.name, "Warning", "Failed", absl::StrCat("Error: ", message));
   if (reason != "StartError") {
