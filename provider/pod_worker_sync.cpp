@@ -265,7 +265,7 @@ kube::Task<void> PodWorker::StartContainer(StartAction action) {
   if (found == nullptr) co_return;
   const kube::Container container = *found;
   View(action.name).kind = action.kind;
-  if (HoldBack(action, View(action.name)) || TooEarly(action.name)) co_return;
+  if (TooEarly(action.name) || HoldBack(action, View(action.name))) co_return;
 
   std::shared_ptr<const cache::Image> image = context_.images.FindReady(container);
   if (image != nullptr) {
