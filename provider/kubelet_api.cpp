@@ -2,6 +2,7 @@
 
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 
 #include <array>
 #include <chrono>
@@ -139,7 +140,12 @@ absl::StatusOr<int> ConnectInside(int netns_fd, std::uint16_t port) {
         {{reinterpret_cast<const sockaddr*>(&v4), sizeof(v4)}, {reinterpret_cast<const sockaddr*>(&v6), sizeof(v6)}}};
     for (const auto& [address, size] : targets) {
       sandbox::UniqueFd fd(socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      // A full backlog must not hold a thread that pods need.
+      const timeval limit{2, 0};
+      setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
       if (fd.valid() && connect(fd.get(), address, size) == 0) {
+        const timeval none{};
+        setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &none, sizeof(none));
         connected = fd.Release();
         return absl::OkStatus();
       }

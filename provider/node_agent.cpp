@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -96,15 +97,18 @@ kube::ReflectorHandlers PodHandlers(PodWorkers& workers) {
   kube::ReflectorHandlers handlers;
   handlers.replace = [&workers](std::vector<std::string> objects) {
     std::vector<SourcePod> pods;
+    std::set<std::string> unreadable;
     for (const std::string& object : objects) {
       auto pod = DecodePod(object);
       if (pod.ok()) {
         pods.push_back(*std::move(pod));
-      } else {
-        LogIfError(pod.status(), "Pod not readable");
+        continue;
       }
+      LogIfError(pod.status(), "Pod not readable");
+      const auto head = kube::DecodeHead(object);
+      if (head.ok()) unreadable.insert(head->metadata.uid);
     }
-    workers.Replace(std::move(pods));
+    workers.Replace(std::move(pods), std::move(unreadable));
   };
   handlers.changed = [&workers](std::string object) {
     auto pod = DecodePod(object);

@@ -30,7 +30,7 @@ struct PodActions {
 PodActions ComputePodActions(const kube::Pod& pod, const PodRuntimeView& view);
 
 bool IsRunning(const ContainerView& view);
-/// The container of that name in any of the three lists, as an ordinary one; null when there is none.
+/// The app or init container of that name; null when there is none.
 const kube::Container* FindContainer(const kube::Pod& pod, const std::string& name);
 
 }  // namespace burstlet::provider

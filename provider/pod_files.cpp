@@ -22,8 +22,8 @@ bool Mounts(const kube::Container& container, const std::string& path) {
 }  // namespace
 
 absl::Status MakePodDirs(const AgentPaths& paths, const kube::Pod& pod) {
-  RETURN_IF_ERROR(sandbox::MakeDirectory(paths.PodDir(pod.metadata.uid), 0700));
-  return sandbox::MakeDirectory(paths.PodLogDir(pod), 0755);
+  // The log directory comes with the first container, after the pod's record: whatever exists has a record to it.
+  return sandbox::MakeDirectory(paths.PodDir(pod.metadata.uid), 0700);
 }
 
 absl::Status WritePodFiles(const AgentPaths& paths, const kube::Pod& pod, const std::vector<std::string>& pod_ips,

@@ -16,7 +16,7 @@
 
 namespace burstlet::provider {
 
-/// The pod's directory and its log directory.
+/// The pod's directory.
 absl::Status MakePodDirs(const AgentPaths& paths, const kube::Pod& pod);
 absl::Status WritePodFiles(const AgentPaths& paths, const kube::Pod& pod, const std::vector<std::string>& pod_ips,
                            const HostNames& names, const NodeInfo& node);

@@ -62,9 +62,12 @@ kube::Task<void> PodWorker::StopGroup(std::vector<std::string> names) {
   const auto running = [&] {
     return std::any_of(names.begin(), names.end(), [this](const std::string& name) { return IsRunning(View(name)); });
   };
+  // Sidecars that come to their turn when the grace is used up still get their signal and a moment for it.
+  const kube::SteadyTime at_least = steady_clock::now() + kMinimumGrace;
   while (running()) {
     // Also after a wake-up: a second request may have left less time.
-    for (const std::string& name : names) BeginStop(name, absl::StrCat("Stopping container ", name), stop_deadline_);
+    const kube::SteadyTime deadline = std::max(stop_deadline_, at_least);
+    for (const std::string& name : names) BeginStop(name, absl::StrCat("Stopping container ", name), deadline);
     co_await wake_.Wait();
   }
 }

@@ -44,8 +44,8 @@ void PodWorkers::Recover(std::vector<Recovered> recovered) {
   }
 }
 
-void PodWorkers::Replace(std::vector<SourcePod> pods) {
-  std::set<std::string> present;
+void PodWorkers::Replace(std::vector<SourcePod> pods, std::set<std::string> unreadable) {
+  std::set<std::string> present = unreadable;
   for (const SourcePod& pod : pods) present.insert(pod.pod->metadata.uid);
   for (const auto& [uid, worker] : workers_) {
     if (!present.contains(uid)) worker->Removed();
@@ -61,6 +61,10 @@ void PodWorkers::Replace(std::vector<SourcePod> pods) {
   // What runs here and is wanted no more ends as if it had just been deleted.
   std::map<std::string, Recovered> orphans = std::exchange(recovered_, {});
   for (auto& [uid, entry] : orphans) {
+    if (unreadable.contains(uid)) {
+      recovered_.emplace(uid, std::move(entry));
+      continue;
+    }
     Info("Ending a pod that was deleted while no agent ran",
          {{"pod", ObjectName(entry.record.pod.metadata)}, {"podUID", uid}});
     auto worker = std::make_shared<PodWorker>(context_, std::make_shared<const kube::Pod>(entry.record.pod));
@@ -75,7 +79,7 @@ void PodWorkers::Replace(std::vector<SourcePod> pods) {
 /// A former agent may have died between a pod's volumes and its record; secrets must not outlive their pod.
 void PodWorkers::SweepVolumes() {
   for (const std::string& uid : context_.volumes.KnownPods()) {
-    if (!workers_.contains(uid)) {
+    if (!workers_.contains(uid) && !recovered_.contains(uid)) {
       context_.tasks.Spawn("sweep volumes", UnmountStrangers(context_.volumes, uid));
     }
   }

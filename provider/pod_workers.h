@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -32,7 +33,8 @@ class PodWorkers {
   /// What was found on this host at start, before the source speaks.
   void Recover(std::vector<Recovered> recovered);
   /// The whole truth of the source: what is not in it is gone.
-  void Replace(std::vector<SourcePod> pods);
+  /// `unreadable`: UIDs of pods that are wanted in a form this program cannot read; what runs of them runs on.
+  void Replace(std::vector<SourcePod> pods, std::set<std::string> unreadable = {});
   void Changed(SourcePod pod);
   void Deleted(const std::string& uid);
   /// Pods that refer to a changed object (by UID).
