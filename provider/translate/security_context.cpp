@@ -9,52 +9,10 @@
 #include "absl/strings/str_cat.h"
 #include "metrics/status.h"
 #include "provider/translate/resources.h"
+#include "sandbox/native/capabilities.h"
 
 namespace burstlet::provider {
 namespace {
-
-// In the order of their numbers (capabilities(7), linux/capability.h).
-constexpr const char* kAllCapabilities[] = {"CHOWN",
-                                            "DAC_OVERRIDE",
-                                            "DAC_READ_SEARCH",
-                                            "FOWNER",
-                                            "FSETID",
-                                            "KILL",
-                                            "SETGID",
-                                            "SETUID",
-                                            "SETPCAP",
-                                            "LINUX_IMMUTABLE",
-                                            "NET_BIND_SERVICE",
-                                            "NET_BROADCAST",
-                                            "NET_ADMIN",
-                                            "NET_RAW",
-                                            "IPC_LOCK",
-                                            "IPC_OWNER",
-                                            "SYS_MODULE",
-                                            "SYS_RAWIO",
-                                            "SYS_CHROOT",
-                                            "SYS_PTRACE",
-                                            "SYS_PACCT",
-                                            "SYS_ADMIN",
-                                            "SYS_BOOT",
-                                            "SYS_NICE",
-                                            "SYS_RESOURCE",
-                                            "SYS_TIME",
-                                            "SYS_TTY_CONFIG",
-                                            "MKNOD",
-                                            "LEASE",
-                                            "AUDIT_WRITE",
-                                            "AUDIT_CONTROL",
-                                            "SETFCAP",
-                                            "MAC_OVERRIDE",
-                                            "MAC_ADMIN",
-                                            "SYSLOG",
-                                            "WAKE_ALARM",
-                                            "BLOCK_SUSPEND",
-                                            "AUDIT_READ",
-                                            "PERFMON",
-                                            "BPF",
-                                            "CHECKPOINT_RESTORE"};
 
 // containerd pkg/oci/spec.go, defaultUnixCaps.
 constexpr const char* kDefaultCapabilities[] = {
@@ -202,7 +160,7 @@ absl::StatusOr<sandbox::UserSpec> TranslateUser(const kube::Pod& pod, const kube
 
 std::vector<std::string> CapabilitySet(const std::optional<kube::Capabilities>& change, bool privileged) {
   std::set<std::string> names;
-  auto take_all = [&] { names.insert(std::begin(kAllCapabilities), std::end(kAllCapabilities)); };
+  auto take_all = [&] { names.insert(std::begin(sandbox::kCapabilityNames), std::end(sandbox::kCapabilityNames)); };
   names.insert(std::begin(kDefaultCapabilities), std::end(kDefaultCapabilities));
   if (privileged) take_all();
   if (change) {
@@ -217,7 +175,7 @@ std::vector<std::string> CapabilitySet(const std::optional<kube::Capabilities>& 
     for (const auto& name : change->drop) names.erase(CapabilityName(name));
   }
   std::vector<std::string> result;
-  for (const char* name : kAllCapabilities) {
+  for (const char* name : sandbox::kCapabilityNames) {
     if (names.count(name) != 0) result.emplace_back(name);
   }
   return result;
@@ -232,8 +190,9 @@ absl::Status TranslateSecurity(const kube::Pod& pod, const kube::Container& cont
   if (context.capabilities) {
     for (const auto& name : context.capabilities->add) {
       const std::string plain = CapabilityName(name);
-      const bool known = plain == "ALL" || std::any_of(std::begin(kAllCapabilities), std::end(kAllCapabilities),
-                                                       [&](const char* one) { return plain == one; });
+      const bool known =
+          plain == "ALL" || std::any_of(std::begin(sandbox::kCapabilityNames), std::end(sandbox::kCapabilityNames),
+                                        [&](const char* one) { return plain == one; });
       if (!known) {
         return ReasonError(absl::StatusCode::kInvalidArgument, "CreateContainerError",
                            absl::StrCat("unknown capability \"CAP_", plain, "\" to add"));

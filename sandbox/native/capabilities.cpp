@@ -9,52 +9,6 @@
 #include "sandbox/os/safe_path.h"
 
 namespace burstlet::sandbox {
-namespace {
-
-// In the order of their numbers (capabilities(7)).
-constexpr std::array<const char*, 41> kNames = {"CHOWN",
-                                                "DAC_OVERRIDE",
-                                                "DAC_READ_SEARCH",
-                                                "FOWNER",
-                                                "FSETID",
-                                                "KILL",
-                                                "SETGID",
-                                                "SETUID",
-                                                "SETPCAP",
-                                                "LINUX_IMMUTABLE",
-                                                "NET_BIND_SERVICE",
-                                                "NET_BROADCAST",
-                                                "NET_ADMIN",
-                                                "NET_RAW",
-                                                "IPC_LOCK",
-                                                "IPC_OWNER",
-                                                "SYS_MODULE",
-                                                "SYS_RAWIO",
-                                                "SYS_CHROOT",
-                                                "SYS_PTRACE",
-                                                "SYS_PACCT",
-                                                "SYS_ADMIN",
-                                                "SYS_BOOT",
-                                                "SYS_NICE",
-                                                "SYS_RESOURCE",
-                                                "SYS_TIME",
-                                                "SYS_TTY_CONFIG",
-                                                "MKNOD",
-                                                "LEASE",
-                                                "AUDIT_WRITE",
-                                                "AUDIT_CONTROL",
-                                                "SETFCAP",
-                                                "MAC_OVERRIDE",
-                                                "MAC_ADMIN",
-                                                "SYSLOG",
-                                                "WAKE_ALARM",
-                                                "BLOCK_SUSPEND",
-                                                "AUDIT_READ",
-                                                "PERFMON",
-                                                "BPF",
-                                                "CHECKPOINT_RESTORE"};
-
-}  // namespace
 
 std::uint64_t AllCapabilities() {
   static const std::uint64_t all = [] {
@@ -75,9 +29,10 @@ absl::StatusOr<std::uint64_t> CapabilityBits(const std::vector<std::string>& nam
       bits |= AllCapabilities();
       continue;
     }
-    auto found = std::find(kNames.begin(), kNames.end(), name);
-    if (found == kNames.end()) return absl::InvalidArgumentError(absl::StrCat("unknown capability \"", given, "\""));
-    bits |= 1ull << (found - kNames.begin());
+    auto found = std::find(kCapabilityNames.begin(), kCapabilityNames.end(), name);
+    if (found == kCapabilityNames.end())
+      return absl::InvalidArgumentError(absl::StrCat("unknown capability \"", given, "\""));
+    bits |= 1ull << (found - kCapabilityNames.begin());
   }
   return bits & AllCapabilities();
 }
