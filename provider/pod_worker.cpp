@@ -282,7 +282,6 @@ void PodWorker::SandboxDied(const absl::Status& cause) {
   record_stale_ = true;
   dead_sandboxes_.push_back(std::exchange(sandbox_, nullptr));
   view_.sandbox_ready = false;
-  files_written_ = false;
   SyncProbes();
   if (!view_.terminating) {
     Event("", "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");

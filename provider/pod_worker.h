@@ -183,8 +183,6 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::unique_ptr<PodProber> prober_;  // null: the pod has no probes, or nothing of it runs yet
   std::map<std::string, std::shared_ptr<ContainerStop>> stops_;  // by container id
   std::optional<RunningHook> post_start_;
-  HostNames host_names_;
-  bool files_written_ = false;
   /// A sandbox died and took its warden's truth along: what it had told must survive this agent too.
   bool record_stale_ = false;
   unsigned runs_ = 0;  // counts what was started, so that Sync sees progress

@@ -159,7 +159,6 @@ kube::Task<absl::Status> PodWorker::RemoveDeadSandboxes() {
 
 /// The former agent may have died between its sandbox and the files that the containers mount.
 void PodWorker::WriteMissingPodFiles() {
-  files_written_ = true;
   const std::string last = context_.paths.PodFile(pod_->metadata.uid, "hostname");
   if (access(last.c_str(), F_OK) == 0) return;
   auto names = PodHostNames(*pod_, context_.node.cluster_domain);
@@ -170,13 +169,12 @@ void PodWorker::WriteMissingPodFiles() {
 kube::Task<absl::Status> PodWorker::CreateSandbox(ReadyVolumes volumes) {
   auto names = PodHostNames(*pod_, context_.node.cluster_domain);
   CO_RETURN_IF_ERROR(names);
-  host_names_ = *names;
   auto translated = TranslateSandbox(*pod_, volumes, context_.node, context_.translate);
   CO_RETURN_IF_ERROR(translated);
   sandbox::SandboxSpec spec = *std::move(translated);
   PodWorkerContext* context = &context_;
   auto work = [context, spec = std::move(spec), record = MakeRecord(), pod = pod_,
-               names = host_names_]() -> absl::StatusOr<std::unique_ptr<sandbox::Sandbox>> {
+               names = *names]() -> absl::StatusOr<std::unique_ptr<sandbox::Sandbox>> {
     // The record comes first: a sandbox that is found after a crash always has a pod to it.
     RETURN_IF_ERROR(MakePodDirs(context->paths, *pod));
     RETURN_IF_ERROR(WritePodRecord(context->paths, record));
@@ -192,7 +190,6 @@ kube::Task<absl::Status> PodWorker::CreateSandbox(ReadyVolumes volumes) {
   CO_RETURN_IF_ERROR(sandbox);
   view_.pod_ips = (*sandbox)->network().addresses;
   view_.sandbox_ready = true;
-  files_written_ = true;
   sandbox_ = std::make_shared<SandboxHandle>(*std::move(sandbox));
   WatchSandboxEvents();
   co_return absl::OkStatus();
