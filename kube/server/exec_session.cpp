@@ -123,7 +123,9 @@ void RemoteSession::AdoptAll() {
   exit_ = Adopt(command_->Take(&ExecSession::exit_fd));
   if (master_ != nullptr) {
     stdin_ = master_;
-    stdout_.descriptor = master_;
+    // With a stdout of its own somebody else reads the terminal and hands out copies (the warden, who keeps the log of
+    // an attached container): a second reader here would take bytes away from the log, and miss those that it took.
+    if (stdout_.descriptor == nullptr) stdout_.descriptor = master_;
   }
   stderr_.channel = Channel::kStderr;
   stdout_.open = stdout_.descriptor != nullptr;
