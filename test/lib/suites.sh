@@ -13,16 +13,73 @@ failed=0
 skipped=0
 failures=()
 
-# run_suite NAME SECONDS COMMAND...
+# run_suite NAME SECONDS COMMAND...: now, and alone.
 run_suite() {
-  local name=$1 limit=$2 status=0 log begin before=$failed lines=0 line ok=0
+  queue_suite "$@"
+  run_queued 1
+}
+
+queued=()
+
+# queue_suite NAME SECONDS COMMAND...: to be run by run_queued.
+queue_suite() {
+  queued+=("$(printf '%q ' "$@")")
+}
+
+# run_queued JOBS: runs what is queued, so many at a time; each is counted when it ends.
+run_queued() {
+  local jobs=$1 entry pid status
+  local -A names=() begun=()
+  for entry in "${queued[@]}"; do
+    if [ ${#names[@]} -ge "$jobs" ]; then
+      end_one
+    fi
+    eval "start_suite $entry"
+  done
+  queued=()
+  while [ ${#names[@]} -gt 0 ]; do
+    end_one
+  done
+}
+
+# Both use run_queued's variables.
+start_suite() {
+  local name=$1 limit=$2
   shift 2
   mkdir -p "$logs"
-  log=$logs/suite-$(tr ' /' '--' <<< "$name").log
-  begin=$(date +%s)
   say "suite $name ..."
   # 9 is the run's lock: nothing a suite starts may hold it.
-  timeout --foreground --kill-after=60 "$limit" "$@" > "$log" 2>&1 9>&- < /dev/null || status=$?
+  timeout --foreground --kill-after=60 "$limit" "$@" > "$(suite_log "$name")" 2>&1 9>&- < /dev/null &
+  names[$!]=$name
+  begun[$!]="$(date +%s) $limit"
+}
+
+end_one() {
+  status=0
+  wait -n -p pid "${!names[@]}" || status=$?
+  # shellcheck disable=SC2086 # two words
+  count_suite "${names[$pid]}" "$status" ${begun[$pid]}
+  unset "names[$pid]" "begun[$pid]"
+}
+
+# An interrupted run ends its suites: in the background they do not hear the terminal.
+end_suites() {
+  trap - INT TERM
+  # shellcheck disable=SC2046 # one word a pid
+  kill $(jobs -p) 2> /dev/null || true
+  wait
+  exit 130
+}
+trap end_suites INT TERM
+
+suite_log() {
+  echo "$logs/suite-$(tr ' /' '--' <<< "$1").log"
+}
+
+# count_suite NAME STATUS BEGIN LIMIT
+count_suite() {
+  local name=$1 status=$2 begin=$3 limit=$4 before=$failed lines=0 line ok=0 log
+  log=$(suite_log "$name")
   while IFS= read -r line || [ -n "$line" ]; do
     case $line in
       "ok "*) passed=$((passed + 1)) ok=$((ok + 1)) lines=$((lines + 1)) ;;
@@ -30,9 +87,9 @@ run_suite() {
       "skip "*) skip "$name: ${line#skip }"; lines=$((lines + 1)) ;;
     esac
   done < "$log"
-  if [ $status -eq 124 ] || [ $status -eq 137 ]; then
+  if [ "$status" -eq 124 ] || [ "$status" -eq 137 ]; then
     fail "$name: did not end within $limit s; its log is $log"
-  elif [ $status -ne 0 ] && [ $failed -eq "$before" ]; then
+  elif [ "$status" -ne 0 ] && [ $failed -eq "$before" ]; then
     fail "$name: ended with status $status; its log is $log"
   elif [ $lines -eq 0 ]; then
     fail "$name: ran no test; its log is $log"
@@ -76,9 +133,10 @@ unit_suites() {
   local folder=${1:-$build} program
   for program in "$folder"/test_*  "$folder"/test/test_*; do
     if [ -f "$program" ] && [ -x "$program" ]; then
-      run_suite "unit $(basename "$program")" 900 "$root/test/lib/catch_results.py" "$program"
+      queue_suite "unit $(basename "$program")" 900 "$root/test/lib/catch_results.py" "$program"
     fi
   done
+  run_queued 1
 }
 
 # fuzz_suites FOLDER SECONDS: every fuzzer of a build, each for so long.
@@ -86,10 +144,11 @@ fuzz_suites() {
   local program
   for program in "$1"/test/fuzz/fuzz_*; do
     if [ -f "$program" ] && [ -x "$program" ]; then
-      run_suite "fuzz $(basename "$program")" $(($2 + 120)) \
+      queue_suite "fuzz $(basename "$program")" $(($2 + 120)) \
         "$root/test/lib/fuzz.sh" "$program" "$2" "$logs"
     fi
   done
+  run_queued 2
 }
 
 style_suites() {
@@ -102,9 +161,11 @@ e2e_suites() {
   while IFS= read -r file; do
     name=${file#"$root/test/"}
     [[ $name == *"$pattern"* ]] || continue
-    run_suite "$name" 1200 "$file"
+    queue_suite "$name" 1800 "$file"
   done < <(find "$root/test/e2e" -type f -perm -u+x \( -name '*_test.py' -o -name '*_test.sh' \) |
     LC_ALL=C sort)
+  # Each has a control plane and a network of its own, and mostly waits.
+  run_queued "${BURSTLET_TEST_JOBS:-3}"
 }
 
 # summary: the last line and the exit status of a run.

@@ -28,6 +28,11 @@ NODE_ADDRESSES = 8
 TOLERATE_ALL = [{"operator": "Exists"}]
 
 
+def addon(module):
+    """The folder of the programs of test/addons/MODULE; they are built when they are not there."""
+    return run(f"{ROOT}/test/addons/build", module, timeout=3600).strip()
+
+
 class Skip(Exception):
     """Raised by a test that can't run here; the text says why."""
 
