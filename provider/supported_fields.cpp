@@ -6,8 +6,7 @@ namespace {
 constexpr bool kDone = true;
 constexpr bool kRefused = false;
 
-constexpr char kLaterHttp2[] = "refused: an alpha feature";
-constexpr char kLaterGrpc[] = "refused until gRPC probes are built";
+constexpr char kAlpha[] = "refused: an alpha feature";
 constexpr char kLaterDebug[] = "refused until `kubectl debug` is built";
 constexpr char kLaterDrivers[] = "refused until storage drivers are built";
 constexpr char kGone[] = "refused: Kubernetes itself has dropped this volume type";
@@ -166,7 +165,7 @@ constexpr Row kVolumeRows[] = {
 
 // A probe's rows.
 #define BURSTLET_PROBE_ROWS(probe)                                                                                    \
-  {probe ".exec", kDone, ""}, {probe ".failureThreshold", kDone, ""}, {probe ".grpc", kRefused, kLaterGrpc},          \
+  {probe ".exec", kDone, ""}, {probe ".failureThreshold", kDone, ""}, {probe ".grpc", kDone, "without TLS"},          \
       {probe ".httpGet.host", kDone, ""}, {probe ".httpGet.httpHeaders", kDone, ""},                                  \
       {probe ".httpGet.path", kDone, ""}, {probe ".httpGet.port", kDone, ""}, {probe ".httpGet.protocol", kDone, ""}, \
       {probe ".httpGet.scheme", kDone, "HTTPS without verification"}, {probe ".initialDelaySeconds", kDone, ""},      \
@@ -253,11 +252,14 @@ constexpr struct {
     {"spec.C[].restartPolicyRules[].action", "RestartAllContainers", "refused until whole-pod restarts are built"},
     {"spec.securityContext.appArmorProfile.type", "RuntimeDefault", "refused until AppArmor is built"},
     {"spec.securityContext.appArmorProfile.type", "Localhost", "refused until AppArmor is built"},
-    {"spec.C[].lifecycle.postStart.httpGet.protocol", "HTTP2", kLaterHttp2},
-    {"spec.C[].lifecycle.preStop.httpGet.protocol", "HTTP2", kLaterHttp2},
-    {"spec.C[].livenessProbe.httpGet.protocol", "HTTP2", kLaterHttp2},
-    {"spec.C[].readinessProbe.httpGet.protocol", "HTTP2", kLaterHttp2},
-    {"spec.C[].startupProbe.httpGet.protocol", "HTTP2", kLaterHttp2},
+    {"spec.C[].lifecycle.postStart.httpGet.protocol", "HTTP2", kAlpha},
+    {"spec.C[].lifecycle.preStop.httpGet.protocol", "HTTP2", kAlpha},
+    {"spec.C[].livenessProbe.grpc.mode", "TLS", kAlpha},
+    {"spec.C[].livenessProbe.httpGet.protocol", "HTTP2", kAlpha},
+    {"spec.C[].readinessProbe.grpc.mode", "TLS", kAlpha},
+    {"spec.C[].readinessProbe.httpGet.protocol", "HTTP2", kAlpha},
+    {"spec.C[].startupProbe.grpc.mode", "TLS", kAlpha},
+    {"spec.C[].startupProbe.httpGet.protocol", "HTTP2", kAlpha},
     {"spec.C[].securityContext.appArmorProfile.type", "RuntimeDefault", "refused until AppArmor is built"},
     {"spec.C[].securityContext.appArmorProfile.type", "Localhost", "refused until AppArmor is built"},
     {"spec.volumes[].emptyDir.medium", "HugePages*", "refused until huge page volumes are built"},

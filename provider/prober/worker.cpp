@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "provider/prober/exec_runner.h"
+#include "provider/prober/grpc_runner.h"
 #include "provider/prober/guard.h"
 #include "provider/prober/http_runner.h"
 #include "provider/prober/tcp_runner.h"
@@ -104,6 +105,15 @@ kube::Task<ProbeOutcome> ProbeWorker::LookOnce() {
     std::string host = subject_.probe.tcpSocket->host;
     if (host.empty()) host = subject_.pod_ip;
     auto outcome = co_await RunTcpProbe(services_.loop, std::move(host), *port, guard);
+    co_return outcome;
+  }
+  if (subject_.probe.grpc) {
+    GrpcProbe probe;
+    probe.host = subject_.pod_ip;
+    probe.port = subject_.probe.grpc->port;
+    probe.service = subject_.probe.grpc->service.value_or("");
+    probe.timeout = timeout;
+    auto outcome = co_await RunGrpcProbe(services_.loop, std::move(probe), guard);
     co_return outcome;
   }
   co_return ProbeOutcome{ProbeResult::kError, "missing probe handler"};

@@ -111,6 +111,18 @@ def test_liveness_by_tcp(env):
     assert container_status(env.get("pod good"))["restartCount"] == 0
 
 
+def test_probes_by_grpc(env):
+    env.node()
+    server = {"image": "agnhost:1", "command": ["/agnhost"],
+              "args": ["grpc-health-checking", "--service", "web", "--delay-unhealthy-sec", "3600"]}
+    good = env.container("main", **server, readinessProbe=probe(grpc={"port": 5000, "service": "web"}))
+    bad = env.container("main", **server, livenessProbe=probe(grpc={"port": 5001}))
+    env.apply(env.pod("good", containers=[good]), env.pod("bad", containers=[bad]))
+    env.wait_ready("pod/good")
+    env.wait_for("pods/bad", restarted(1))
+    wait_event(env, "bad", "Unhealthy", "failed to connect service")
+
+
 def test_a_command_that_takes_too_long_is_a_failure(env):
     env.node()
     main = env.container("main", "busybox:1", **shell(SLEEP), livenessProbe=run("sleep 600"))

@@ -1,0 +1,134 @@
+// gRPC probes against gRPC's own server and its health service, on loopback.
+#include "provider/prober/grpc_runner.h"
+
+#include <grpcpp/generic/async_generic_service.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
+#include <boost/asio/ip/tcp.hpp>
+#include <catch2/catch.hpp>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "test/provider/loop_runner.h"
+
+namespace burstlet::provider {
+namespace {
+
+using std::chrono::seconds;
+
+class HealthServer {
+ public:
+  explicit HealthServer(bool with_health = true) {
+    grpc::EnableDefaultHealthCheckService(with_health);
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
+    if (with_health) {
+      queue_ = builder.AddCompletionQueue();  // a server without a service of its own needs one
+    } else {
+      builder.RegisterCallbackGenericService(&nothing_);  // every call is unimplemented
+    }
+    server_ = builder.BuildAndStart();
+  }
+  ~HealthServer() {
+    server_->Shutdown();
+    if (queue_ == nullptr) return;
+    queue_->Shutdown();
+    void* tag = nullptr;
+    bool ok = false;
+    while (queue_->Next(&tag, &ok)) {
+    }
+  }
+  int port() const { return port_; }
+  grpc::HealthCheckServiceInterface& health() { return *server_->GetHealthCheckService(); }
+
+ private:
+  int port_ = 0;
+  grpc::CallbackGenericService nothing_;
+  std::unique_ptr<grpc::ServerCompletionQueue> queue_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+kube::Task<void> Probe(kube::Loop& loop, GrpcProbe probe, bool give_up, ProbeOutcome& outcome) {
+  kube::CancelToken cancel;
+  auto guard = std::make_shared<ProbeGuard>(loop, std::chrono::steady_clock::now() + probe.timeout, cancel);
+  if (give_up) loop.Post([cancel]() mutable { cancel.Cancel(); });
+  outcome = co_await RunGrpcProbe(loop, std::move(probe), guard);
+}
+
+ProbeOutcome Look(int port, const std::string& service = "", seconds timeout = seconds(10), bool give_up = false) {
+  kube::Loop loop;
+  ProbeOutcome outcome;
+  RunOnLoop(loop, Probe(loop, GrpcProbe{"127.0.0.1", port, service, timeout}, give_up, outcome));
+  return outcome;
+}
+
+/// Takes connections into its backlog and never says a word.
+struct SilentServer {
+  boost::asio::io_context context;
+  boost::asio::ip::tcp::acceptor acceptor{
+      context, boost::asio::ip::tcp::endpoint(boost::asio::ip::make_address("127.0.0.1"), 0)};
+  int port() const { return acceptor.local_endpoint().port(); }
+};
+
+}  // namespace
+
+TEST_CASE("a gRPC probe goes by what the health service says of the server or of one service", "[prober]") {
+  HealthServer server;
+  server.health().SetServingStatus("ready", true);
+  server.health().SetServingStatus("sick", false);
+  CHECK(Look(server.port()).result == ProbeResult::kSuccess);
+  CHECK(Look(server.port(), "ready").result == ProbeResult::kSuccess);
+  const ProbeOutcome sick = Look(server.port(), "sick");
+  CHECK(sick.result == ProbeResult::kFailure);
+  CHECK(sick.output == "service unhealthy (responded with \"NOT_SERVING\")");
+  const ProbeOutcome unknown = Look(server.port(), "nobody");
+  CHECK(unknown.result == ProbeResult::kFailure);
+  CHECK(absl::StartsWith(unknown.output, "error: health rpc probe failed: "));
+}
+
+TEST_CASE("a gRPC server without the health service is told by name", "[prober]") {
+  HealthServer server(false);
+  const ProbeOutcome outcome = Look(server.port());
+  CHECK(outcome.result == ProbeResult::kFailure);
+  INFO(outcome.output);
+  CHECK(absl::StartsWith(outcome.output, "error: this server does not implement the grpc health protocol"));
+}
+
+TEST_CASE("a gRPC probe of a closed port fails at once", "[prober]") {
+  int port = 0;
+  {
+    SilentServer gone;
+    port = gone.port();
+  }
+  const ProbeOutcome outcome = Look(port, "", seconds(15));
+  CHECK(outcome.result == ProbeResult::kFailure);
+  CHECK(absl::StartsWith(outcome.output, absl::StrCat("error: failed to connect service at \"127.0.0.1:", port)));
+}
+
+TEST_CASE("a gRPC probe of a server that keeps silent ends at its time, or when it is given up", "[prober]") {
+  SilentServer server;
+  const ProbeOutcome late = Look(server.port(), "", seconds(1));
+  CHECK(late.result == ProbeResult::kFailure);
+  CHECK(absl::StartsWith(late.output, "timeout: "));
+  CHECK(Look(server.port(), "", seconds(15), true).result == ProbeResult::kFailure);
+}
+
+TEST_CASE("health messages are parsed with bounds", "[prober]") {
+  CHECK(EncodeHealthRequest("").empty());
+  CHECK(EncodeHealthRequest("ab") ==
+        "\x0a\x02"
+        "ab");
+  CHECK(EncodeHealthRequest(std::string(200, 'x')).substr(0, 3) == "\x0a\xc8\x01");
+  CHECK(ParseHealthStatus("") == 0u);
+  CHECK(ParseHealthStatus("\x08\x01") == 1u);
+  CHECK(ParseHealthStatus("\x12\x02hi\x08\x02") == 2u);
+  CHECK(ParseHealthStatus(std::string_view("\x0d\0\0\0\0\x08\x01", 7)) == 1u);
+  CHECK_FALSE(ParseHealthStatus("\x08"));
+  CHECK_FALSE(ParseHealthStatus("\x12\x7fhi"));
+  CHECK_FALSE(ParseHealthStatus("\x0b"));
+  CHECK_FALSE(ParseHealthStatus("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"));
+}
+
+}  // namespace burstlet::provider
