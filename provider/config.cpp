@@ -237,6 +237,15 @@ Fields PodFields(Config& config) {
          return Apply(n, "crashLoopBackOff",
                       {{"maxContainerRestartPeriod", Duration(config.max_container_restart_period, 1, 300)}});
        }},
+      {"containerLogMaxSize",
+       [&](const YamlNode& n) -> absl::Status {
+         const auto size = kube::ParseQuantity(n.scalar);
+         if (!size.ok()) return Wrong("expected a size such as 10Mi");
+         config.container_log_max_bytes = kube::QuantityValue(*size);
+         return absl::OkStatus();
+       }},
+      {"containerLogMaxFiles", Integer(config.container_log_max_files, 2, 1000)},
+      {"containerLogMonitorInterval", Duration(config.container_log_monitor_interval, 3, 3600)},
       {"sandboxPoolSize", Integer(config.sandbox_pool_size, 0, 1000)},
       {"maxParallelImagePulls", Integer(config.max_parallel_image_pulls, 1, 64)},
       {"registries",

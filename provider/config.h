@@ -59,6 +59,9 @@ struct Config {
   bool seccomp_default = true;
   std::set<std::string> allowed_unsafe_sysctls;
   std::chrono::seconds max_container_restart_period{300};
+  std::int64_t container_log_max_bytes = 10 << 20;  // negative: no rotation
+  int container_log_max_files = 5;
+  std::chrono::seconds container_log_monitor_interval{10};
   unsigned sandbox_pool_size = 8;
 
   // --- images

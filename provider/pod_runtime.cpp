@@ -53,6 +53,7 @@ PodRuntime::PodRuntime(const Config& config, const NodeInfo& node, PodRuntimeSou
       pool_(kPoolThreads) {}
 
 PodRuntime::~PodRuntime() {
+  log_rotator_.reset();
   workers_.reset();
   statuses_.reset();
   volumes_.reset();
@@ -140,10 +141,15 @@ absl::Status PodRuntime::Start() {
   workers_ = std::make_unique<PodWorkers>(std::move(context), sources_.admit);
   ASSIGN_OR_RETURN(auto recovered, GatherRecovered(*driver_, paths_));
   workers_->Recover(std::move(recovered));
+  log_rotator_ =
+      std::make_unique<LogRotator>(loop, tasks_, *workers_,
+                                   LogRotationPolicy{config_.container_log_max_bytes, config_.container_log_max_files,
+                                                     config_.container_log_monitor_interval});
   return absl::OkStatus();
 }
 
 void PodRuntime::CleanHost() {
+  log_rotator_.reset();
   workers_.reset();
   volumes_.reset();
   driver_.reset();

@@ -16,6 +16,7 @@
 #include "metrics/catalog.h"
 #include "provider/config.h"
 #include "provider/image_manager.h"
+#include "provider/log_rotation.h"
 #include "provider/node_info.h"
 #include "provider/pod_workers.h"
 #include "provider/status/status_manager.h"
@@ -75,6 +76,7 @@ class PodRuntime {
   std::unique_ptr<VolumeManager> volumes_;
   std::unique_ptr<StatusManager> statuses_;
   std::unique_ptr<PodWorkers> workers_;
+  std::unique_ptr<LogRotator> log_rotator_;
 };
 
 /// Short text that tells agents of one host apart: names of interfaces and firewall tables.

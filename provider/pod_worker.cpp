@@ -1,4 +1,5 @@
 #include "provider/pod_worker.h"
+#include "provider/log_rotation.h"
 
 #include <algorithm>
 #include <chrono>
@@ -232,7 +233,8 @@ void PodWorker::PushInstance(const std::string& name, ContainerInstance instance
         LogIfError(sandbox->With([&](sandbox::Sandbox& s) { return s.RemoveContainer(id); }),
                    "Old container not removed");
       }
-      RemoveOldFiles({log, message});
+      RemoveLogs(log);
+      RemoveOldFiles({message});
     });
   }
 }
