@@ -129,11 +129,13 @@ class Env:
             "--login", login, "--only", only)
         return url.split("//")[1], ca
 
-    def node(self, name="n1", config=None, args=(), start=True):
-        """The node of that name, made and started at the first call, and running after each."""
+    def node(self, name="n1", config=None, args=(), start=True, ips=None):
+        """The node of that name, made and started at the first call, and running after each. `ips`
+        are its addresses, if it shall have others than the one of its number."""
         self.cluster()
         if name not in self.nodes:
-            self.nodes[name] = Node(self, name, len(self.nodes) + 1, config, args)
+            self.nodes[name] = Node(self, name, len(self.nodes) + 1, config, args,
+                                    ips)
         node = self.nodes[name]
         if start and not node.running():
             node.start()  # a test before may have failed with the node down

@@ -14,9 +14,9 @@ import machine
 class Node:
     """A node, running or not. Made by Env.node()."""
 
-    def __init__(self, env, name, number, config=None, args=()):
+    def __init__(self, env, name, number, config=None, args=(), ips=None):
         self.env, self.name, self.args = env, name, list(args)
-        self.ip = f"10.123.0.{number}"
+        self.ip, *self.more_ips = ips or [f"10.123.0.{number}"]
         self.port = 10250 + (number - 1) * 10
         self.root_dir = os.path.join(env.dir, name)
         self.logs_dir = os.path.join(env.dir, name + "-pods")
@@ -66,7 +66,7 @@ class Node:
             json.dump(self.config, out, indent=1)  # which is YAML too
         command = [
             *self.prefix, self.env.burstlet, "node", "--kubeconfig", self.kubeconfig, "--config", path,
-            "--node-name", self.name, "--node-ip", self.ip, "--root-dir", self.root_dir, *self.args,
+            "--node-name", self.name, "--node-ip", ",".join([self.ip, *self.more_ips]), "--root-dir", self.root_dir, *self.args,
         ]
         with open(self.log, "ab") as log:
             log.write(f"--- {' '.join(command)}\n".encode())
@@ -124,7 +124,8 @@ class Node:
         if client:
             base = os.path.join(self.env.cluster_dir, "pki", client)
             context.load_cert_chain(base + ".crt", base + ".key")
-        request = urllib.request.Request(f"https://{self.ip}:{self.port}{path}",
+        host = f"[{self.ip}]" if ":" in self.ip else self.ip
+        request = urllib.request.Request(f"https://{host}:{self.port}{path}",
                                          headers=headers or {})
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}),
                                              urllib.request.HTTPSHandler(context=context))

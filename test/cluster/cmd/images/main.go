@@ -3,6 +3,7 @@
 //	images build --out DIR --programs DIR --agnhost FILE [--busybox FILE]
 //	images push --from DIR --to URL [--ca FILE] [--login USER:PASSWORD] [--prefix P/] [--only A,B:TAG]
 //	images list --from DIR
+//	images pack --to URL --name NAME:TAG [--entrypoint PATH] SOURCE[=DEST]...
 package main
 
 import (
@@ -24,7 +25,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("verb build, push or list expected")
+		return fmt.Errorf("verb build, push, list or pack expected")
 	}
 	switch verb, args := args[0], args[1:]; verb {
 	case "build":
@@ -33,6 +34,8 @@ func run(args []string) error {
 		return push(args)
 	case "list":
 		return list(args)
+	case "pack":
+		return pack(args)
 	default:
 		return fmt.Errorf("unknown verb %q", verb)
 	}
