@@ -25,6 +25,7 @@ class PodTimeline {
 
   /// Only the first stamp of a stage counts.
   void Stamp(PodStage stage, Clock::time_point now = Clock::now());
+  std::optional<Clock::time_point> At(PodStage stage) const { return stamps_[static_cast<std::size_t>(stage)]; }
   bool Has(PodStage stage) const { return stamps_[static_cast<std::size_t>(stage)].has_value(); }
   /// Seconds since the previous stamped stage, for each stamped one but the first.
   std::vector<std::pair<PodStage, double>> Durations() const;

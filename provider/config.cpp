@@ -191,6 +191,12 @@ Fields ServerFields(Config& config) {
                       {{"format", Choice(config.log_format, {"text", "json"})},
                        {"verbosity", Integer(config.verbosity, 0, 10)}});
        }},
+      {"tracing",
+       [&](const YamlNode& n) {
+         return Apply(n, "tracing",
+                      {{"endpoint", Text(config.tracing_endpoint)},
+                       {"samplingRatePerMillion", Integer(config.tracing_sampling_rate_per_million, 0, 1'000'000)}});
+       }},
   };
 }
 

@@ -69,7 +69,9 @@ struct Config {
   std::string registry_ca_file;
   unsigned max_parallel_image_pulls = 4;
 
-  // --- logging
+  // --- logging and traces
+  std::string tracing_endpoint;  // empty: none
+  std::int64_t tracing_sampling_rate_per_million = 1'000'000;
   std::string log_format = "text";  // text | json
   int verbosity = 0;
 };

@@ -1,4 +1,5 @@
 // What must hold of a configuration's values wherever they come from, before anything is started with them.
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "kube/api/quantity.h"
 #include "metrics/status.h"
@@ -54,6 +55,10 @@ absl::Status CheckConfigValues(const Config& config) {
   RETURN_IF_ERROR(CheckReservations("systemReserved", config.system_reserved));
   RETURN_IF_ERROR(CheckReservations("kubeReserved", config.kube_reserved));
   RETURN_IF_ERROR(CheckLabels(config.node_labels));
+  const std::string& collector = config.tracing_endpoint;
+  if (!collector.empty() && !absl::StartsWith(collector, "http://") && !absl::StartsWith(collector, "https://")) {
+    return Wrong("tracing.endpoint", collector, "is no URL like http://127.0.0.1:4318");
+  }
   if (!config.resolv_conf.empty() && config.resolv_conf[0] != '/') {
     return Wrong("resolvConf", config.resolv_conf, "an absolute path is needed");
   }

@@ -119,6 +119,12 @@ absl::Status PodRuntime::Start() {
   statuses_->OnStored(
       [this](const std::string&, const kube::PodStatus&) { sources_.metrics.Add(Series::kStatusWrites); });
 
+  if (!config_.tracing_endpoint.empty()) {
+    ASSIGN_OR_RETURN(traces_, TraceExporter::Open(loop, tasks_,
+                                                  {config_.tracing_endpoint, config_.tracing_sampling_rate_per_million},
+                                                  config_.node_name));
+  }
+
   TranslateOptions translate;
   translate.seccomp_default = config_.seccomp_default;
   PodWorkerContext context{loop,
@@ -173,6 +179,7 @@ void PodRuntime::PodStarted(const kube::Pod& pod, const PodTimeline& timeline) {
     sources_.metrics.Observe(Series::kPodStartSliDuration, *total);
   }
   sources_.metrics.Add(Series::kStartedPods);
+  if (traces_ != nullptr) traces_->PodStarted(pod, timeline);
   Info("Pod ready", {{"pod", ObjectName(pod.metadata)},
                      {"podUID", pod.metadata.uid},
                      {"ms", total.value_or(0) * 1000},

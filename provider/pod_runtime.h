@@ -21,6 +21,7 @@
 #include "provider/pod_workers.h"
 #include "provider/status/status_manager.h"
 #include "provider/volumes/volume_manager.h"
+#include "provider/tracing/trace_exporter.h"
 #include "sandbox/net/pod_network.h"
 #include "sandbox/sandbox.h"
 
@@ -77,6 +78,7 @@ class PodRuntime {
   std::unique_ptr<StatusManager> statuses_;
   std::unique_ptr<PodWorkers> workers_;
   std::unique_ptr<LogRotator> log_rotator_;
+  std::unique_ptr<TraceExporter> traces_;
 };
 
 /// Short text that tells agents of one host apart: names of interfaces and firewall tables.
