@@ -62,7 +62,8 @@ class TlsConnection final : public Connection,
   // Wire
   asio::any_io_executor executor() override { return stream_.get_executor(); }
   Poster poster() override;
-  void Write(std::string bytes) override;
+  void Write(std::string bytes) override { Queue(std::move(bytes), true); }
+  void WriteApart(std::string bytes) override { Queue(std::move(bytes), false); }
   std::size_t queued() const override { return queued_; }
   void ReadMore() override { StartRead(); }
   void Finish() override;
@@ -84,6 +85,7 @@ class TlsConnection final : public Connection,
   void Parse();
   void BadRequest(int status);
   void Dispatch();
+  void Queue(std::string bytes, bool may_join);
   void StartWrite();
   void OnWritten(error_code error, std::size_t count);
   void OnFlushed();
@@ -319,11 +321,11 @@ Wire::Poster TlsConnection::poster() {
   };
 }
 
-void TlsConnection::Write(std::string bytes) {
+void TlsConnection::Queue(std::string bytes, bool may_join) {
   if (bytes.empty() || state_ == State::kDead || state_ == State::kShutdown) return;
   queued_ += bytes.size();
   if (queued_ > kHighWater) above_water_ = true;
-  if (!queue_.empty() && queue_.back().size() + bytes.size() <= kMaxWriteBytes) {
+  if (may_join && !queue_.empty() && queue_.back().size() + bytes.size() <= kMaxWriteBytes) {
     queue_.back().append(bytes);
   } else {
     queue_.push_back(std::move(bytes));

@@ -21,6 +21,7 @@ class WebSocketTunnel final : public Wire, public WireUser, private WebSocketSin
   boost::asio::any_io_executor executor() override { return outer_->executor(); }
   Poster poster() override { return outer_->poster(); }
   void Write(std::string bytes) override;
+  void WriteApart(std::string bytes) override { Write(std::move(bytes)); }  // a frame of its own
   std::size_t queued() const override { return outer_->queued(); }
   void ReadMore() override { outer_->ReadMore(); }
   void Finish() override { Close(); }

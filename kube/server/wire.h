@@ -42,6 +42,8 @@ class Wire {
   using Poster = std::function<void(std::function<void()>)>;
   virtual Poster poster() = 0;
   virtual void Write(std::string bytes) = 0;
+  /// As Write, and never in one TLS record with what was written before.
+  virtual void WriteApart(std::string bytes) = 0;
   /// Bytes not yet taken by the kernel.
   virtual std::size_t queued() const = 0;
   virtual void ReadMore() = 0;

@@ -145,7 +145,7 @@ void WriteLog(OutputStream& stream, LogTarget& log, const char* data, std::size_
 void FlushLog(OutputStream& stream, LogTarget& log) {
   if (stream.pending_size > 0) {
     Batch batch(stream, log);
-    batch.Line(true, stream.pending, stream.pending_size, nullptr, 0);
+    batch.Line(false, stream.pending, stream.pending_size, nullptr, 0);
   }
   Drop(stream);
 }

@@ -30,7 +30,7 @@ struct LogTarget {
 
 /// Adds `size` bytes of the stream's output to the log.
 void WriteLog(OutputStream& stream, LogTarget& log, const char* data, std::size_t size);
-/// At the stream's end: an unfinished line is a line.
+/// At the stream's end: an unfinished line is a part, so that who reads the log adds no newline of his own.
 void FlushLog(OutputStream& stream, LogTarget& log);
 
 }  // namespace burstlet::warden

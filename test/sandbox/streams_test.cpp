@@ -216,7 +216,7 @@ TEST_CASE("a thousand readers that come and go cost the warden nothing", "[root]
   CHECK(running.sandbox.Remove().ok());
 }
 
-TEST_CASE("log lines over 16 KiB are written in parts, a last line without newline is whole", "[root]") {
+TEST_CASE("log lines over 16 KiB are written in parts, and so is a last line without newline", "[root]") {
   SKIP_UNLESS_ROOT;
   Fixture fixture;
   Sandbox& sandbox = fixture.Create(fixture.PodSpec("pod-a"));
@@ -236,7 +236,7 @@ TEST_CASE("log lines over 16 KiB are written in parts, a last line without newli
     seen.emplace_back(line.substr(space + 8, 1), line.size() - space - 10);
   }
   CHECK(seen == std::vector<std::pair<std::string, std::size_t>>{
-                    {"P", 16384}, {"P", 16384}, {"F", 7232}, {"F", 16384}, {"F", 0}, {"F", 4}});
+                    {"P", 16384}, {"P", 16384}, {"F", 7232}, {"F", 16384}, {"F", 0}, {"P", 4}});
   CHECK(sandbox.Remove().ok());
 }
 

@@ -207,6 +207,17 @@ TEST_CASE("a reader slower than the log gets all of it", "[logs]") {
   CHECK(response.body.substr(response.body.size() - 12) == "line 199999\n");
 }
 
+TEST_CASE("the end of a log comes in a TLS record of its own", "[logs]") {
+  LogNode logs;
+  TestClient client(logs.node.port(), logs.node.admin());
+  client.Send("GET /containerLogs/default/pod/c?tailLines=1 HTTP/1.1\r\nHost: n\r\n\r\n");
+  CHECK(client.ReadHead().status == 200);
+  std::string before, piece;
+  while (!(piece = client.Receive()).empty() && piece.find("0\r\n\r\n") == std::string::npos) before += piece;
+  CHECK(piece == "0\r\n\r\n");
+  CHECK(before == "5\r\nfive\n\r\n");
+}
+
 TEST_CASE("HTTP/1.0 clients get the log until the connection ends", "[logs]") {
   LogNode logs;
   TestClient client(logs.node.port(), logs.node.admin());

@@ -13,6 +13,8 @@ import (
 // inputs are files of this machine.
 type inputs struct {
 	programs, agnhost, busybox string
+	// Of the conformance images only: programs of test/addons/conformance, Kubernetes' own tree.
+	conformance, kubernetes string
 }
 
 type maker struct {

@@ -1,6 +1,7 @@
 // Command images makes the test images, without a container engine, and pushes them.
 //
 //	images build --out DIR --programs DIR --agnhost FILE [--busybox FILE]
+//	images build ... --conformance DIR --kubernetes DIR    the images of Kubernetes' own suite instead
 //	images push --from DIR --to URL [--ca FILE] [--login USER:PASSWORD] [--prefix P/] [--only A,B:TAG]
 //	images list --from DIR
 //	images pack --to URL --name NAME:TAG [--entrypoint PATH] SOURCE[=DEST]...
@@ -48,14 +49,24 @@ func build(args []string) error {
 	flags.StringVar(&in.programs, "programs", "", "folder with the static programs of test/images")
 	flags.StringVar(&in.agnhost, "agnhost", "", "agnhost, static")
 	flags.StringVar(&in.busybox, "busybox", "/bin/busybox", "busybox, static")
+	flags.StringVar(&in.conformance, "conformance", "", "folder with the programs of"+
+		" test/addons/conformance: make the images of Kubernetes' own suite instead")
+	flags.StringVar(&in.kubernetes, "kubernetes", "", "Kubernetes' source tree, for --conformance")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if *out == "" || in.programs == "" || in.agnhost == "" {
 		return fmt.Errorf("--out, --programs and --agnhost are needed")
 	}
+	if (in.conformance == "") != (in.kubernetes == "") {
+		return fmt.Errorf("--conformance and --kubernetes go together")
+	}
+	make := makeAll
+	if in.conformance != "" {
+		make = makeConformance
+	}
 	store := &oci.Store{Dir: *out}
-	images, err := makeAll(store, in)
+	images, err := make(store, in)
 	if err != nil {
 		return err
 	}
