@@ -244,8 +244,8 @@ void LogStream::End() {
   if (ended_) return;
   Wire* wire = wire_;
   OnGone();
-  // The API server's log by WebSocket (apimachinery: wsstream.Reader) loses bytes that Go reads together with the end of
-  // the body, which it does when the end is in its buffer already: a buffer is filled from one record.
+  // The API server's log by WebSocket (apimachinery: wsstream.Reader) loses bytes that Go reads together with the end
+  // of the body, which it does when the end is in its buffer already: a buffer is filled from one record.
   if (chunked_) wire->WriteApart("0\r\n\r\n");
   if (chunked_ && !surplus_) {
     wire->Finish();
