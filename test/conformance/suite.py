@@ -44,7 +44,8 @@ class Suite:
         record = os.path.join(logs, "report.json")
         command = [
             f"{self.bin}/ginkgo", f"--procs={procs}", "--no-color", f"--timeout={limit}m",
-            f"--json-report={record}", f"--focus={focus}",
+            f"--output-dir={logs}", f"--json-report={os.path.basename(record)}",
+            f"--focus={focus}",
             *([f"--skip={skip}"] if skip else []), f"{self.bin}/e2e.test", "--",
             f"--kubeconfig={self.env.cluster_dir}/admin.kubeconfig", "--provider=skeleton",
             f"--kubectl-path={self.env.bin}/kubectl", "--num-nodes=1",

@@ -51,3 +51,9 @@ go_bin() {
 build_images() {
   "$root/test/images/build" "$(go_bin)"
 }
+
+# build_conformance: Kubernetes' own suite and the images that its specs run.
+build_conformance() {
+  "$root/test/addons/build" conformance
+  "$root/test/conformance/images" "$(go_bin)"
+}
