@@ -20,8 +20,8 @@
 #include "provider/node_info.h"
 #include "provider/pod_workers.h"
 #include "provider/status/status_manager.h"
-#include "provider/volumes/volume_manager.h"
 #include "provider/tracing/trace_exporter.h"
+#include "provider/volumes/volume_manager.h"
 #include "sandbox/net/pod_network.h"
 #include "sandbox/sandbox.h"
 
