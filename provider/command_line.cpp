@@ -34,6 +34,7 @@ struct Flags {
   std::string pod_cidr;
   std::string cgroup_root;
   std::string pod_logs_dir;
+  std::string warden_path;
   int verbosity = -1;
   int port = -1;
   std::vector<std::string> files;
@@ -51,6 +52,7 @@ void AddCommonFlags(CLI::App& command, Flags& flags) {
   command.add_option("--node-ip", flags.node_ip, "address of the node, or IPv4,IPv6");
   command.add_option("--pod-cidr", flags.pod_cidr, "addresses of pods");
   command.add_option("--cgroup-root", flags.cgroup_root, "cgroup below which pods live (default /burstlet)");
+  command.add_option("--warden-path", flags.warden_path, "the program burstlet-warden (default: beside this one)");
   command.add_option("--pod-logs-dir", flags.pod_logs_dir, "container logs (default ROOT-DIR/logs/pods)");
   command.add_option("-v,--v", flags.verbosity, "log verbosity");
 }
@@ -76,6 +78,7 @@ absl::StatusOr<Config> MakeConfig(const Flags& flags) {
   take(config.root_dir, flags.root_dir);
   take(config.cgroup_root, flags.cgroup_root);
   take(config.pod_logs_dir, flags.pod_logs_dir);
+  take(config.warden_path, flags.warden_path);
   if (!flags.pod_cidr.empty()) config.pod_cidrs = absl::StrSplit(flags.pod_cidr, ',', absl::SkipWhitespace());
   if (!flags.node_ip.empty()) config.node_ips = absl::StrSplit(flags.node_ip, ',', absl::SkipWhitespace());
   if (flags.verbosity >= 0) config.verbosity = flags.verbosity;
