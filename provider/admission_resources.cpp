@@ -87,7 +87,7 @@ std::optional<Refusal> CheckResources(const kube::Pod& pod, const AdmissionConte
   const kube::ResourceList requests = PodRequests(pod);
   std::map<std::string, std::int64_t> used;
   for (const auto& other : context.active_pods) {
-    const kube::ResourceList theirs = PodRequests(*other);
+    const kube::ResourceList theirs = PodRequestsInUse(*other);
     for (const auto& [name, quantity] : theirs) used[name] += Amount(theirs, name);
   }
   std::vector<std::string> names = {"cpu", "memory", "ephemeral-storage"};

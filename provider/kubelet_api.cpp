@@ -42,7 +42,7 @@ absl::StatusOr<PodWorker*> FindPod(Api& api, const ContainerRef& ref) {
 }
 
 kube::Pod WithStatus(Api& api, const PodWorker& worker) {
-  kube::Pod pod = *worker.pod();
+  kube::Pod pod = *worker.desired();
   if (auto status = api.runtime.statuses().Get(pod.metadata.uid)) pod.status = *std::move(status);
   return pod;
 }

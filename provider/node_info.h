@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,13 @@ struct NodeInfo {
   std::string cluster_domain = "cluster.local";
   std::string host_resolv_conf = "/etc/resolv.conf";
   std::int64_t pids_limit = -1;
+  /// CPU limits are enforced by quota, in periods of this length (cpuCFSQuota, cpuCFSQuotaPeriod).
+  bool cpu_cfs_quota = true;
+  std::uint64_t cpu_cfs_quota_period_us = 100000;
+  /// memory.high on cgroup version 2, KEP-2570 (memoryThrottlingFactor); absent: none is set.
+  std::optional<double> memory_throttling_factor;
+  /// memory.min and memory.low follow memory requests (memoryReservationPolicy: TieredReservation).
+  bool tiered_memory_reservation = false;
 };
 
 }  // namespace burstlet::provider

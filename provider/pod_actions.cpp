@@ -18,6 +18,12 @@ const ContainerInstance* CurrentRun(const ContainerView* view) {
 
 bool HasRunBefore(const ContainerView* view) { return view != nullptr && !view->instances.empty(); }
 
+/// Ended so that its next run has other resources: that run comes whatever the restart policy says.
+bool EndedForResize(const ContainerView* view) {
+  const ContainerInstance* run = CurrentRun(view);
+  return run != nullptr && run->phase == ContainerInstance::Phase::kExited && run->restart_for_resize;
+}
+
 enum class InitOutcome { kAllDone, kWait, kFailed };
 
 /// Walks the init containers in order; what is to be started goes into `actions`.
@@ -108,7 +114,7 @@ PodActions ComputePodActions(const kube::Pod& pod, const PodRuntimeView& view) {
     }
     // What ran in a sandbox that is gone is judged by the restart policy as well: a finished Job must not run twice.
     const bool ran = HasRunBefore(state);
-    if (ran && !ShouldRestart(pod, container.name, ContainerKind::kApp, state->instances.front().exit_code)) continue;
+    if (ran && !EndedForResize(state) && !ShouldRestart(pod, container.name, ContainerKind::kApp, state->instances.front().exit_code)) continue;
     any_alive = true;
     actions.start.push_back({container.name, ContainerKind::kApp, ran});
   }

@@ -33,12 +33,15 @@ struct ContainerRecord {
   std::int64_t finishedAt = 0;
   std::string reason;
   std::string message;
+  kube::ResourceRequirements resources;  // as applied
+  bool restartForResize = false;
 };
 BURSTLET_API_FIELDS(ContainerRecord, (), name, id, attempt, image, imageID, stopSignal, ended, exitCode, signal,
-                    oomKilled, startedAt, finishedAt, reason, message);
+                    oomKilled, startedAt, finishedAt, reason, message, resources, restartForResize);
 
 struct PodRecord {
-  kube::Pod pod;
+  kube::Pod pod;  // with the resources that are allocated to it
+  AppliedPodResources applied;
   std::int64_t observedGeneration = 0;
   kube::Time startTime;
   std::vector<ContainerRecord> containers;  // newest two runs of each
@@ -48,7 +51,7 @@ struct PodRecord {
   std::string failureReason;
   std::string failureMessage;
 };
-BURSTLET_API_FIELDS(PodRecord, (), pod, observedGeneration, startTime, containers, terminated, failureReason,
+BURSTLET_API_FIELDS(PodRecord, (), pod, applied, observedGeneration, startTime, containers, terminated, failureReason,
                     failureMessage);
 
 absl::Status WritePodRecord(const AgentPaths& paths, const PodRecord& record);

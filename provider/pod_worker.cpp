@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "metrics/log.h"
 #include "metrics/status.h"
+#include "provider/allocation.h"
 #include "provider/termination_message.h"
 
 namespace burstlet::provider {
@@ -45,6 +46,8 @@ ContainerInstance FromRecord(const ContainerRecord& record) {
   instance.oom_killed = record.oomKilled;
   instance.reason = record.reason;
   instance.message = record.message;
+  instance.resources = record.resources;
+  instance.restart_for_resize = record.restartForResize;
   instance.phase = ContainerInstance::Phase::kExited;
   instance.in_current_sandbox = false;
   return instance;
@@ -73,7 +76,8 @@ void MarkLost(ContainerInstance& instance) {
 
 PodWorker::PodWorker(PodWorkerContext& context, std::shared_ptr<const kube::Pod> pod)
     : context_(context),
-      pod_(std::move(pod)),
+      pod_(pod),
+      desired_(std::move(pod)),
       wake_(context.loop),
       restart_backoff_(RestartLimits(context.max_restart_delay)),
       failure_backoff_(FailureLimits()) {
@@ -93,12 +97,14 @@ void PodWorker::AddUnrecorded(const sandbox::ContainerState& state, PodRecord& r
   entry.id = state.id;
   entry.attempt = state.attempt;
   entry.image = container->image;
+  entry.resources = AppliedRequirements(*pod_, *container);
   record.containers.push_back(std::move(entry));
 }
 
 void PodWorker::Adopt(Recovered recovered) {
   first_start_ = false;
   ready_seen_ = true;
+  AdoptResources(recovered.record);
   view_.start_time = recovered.record.startTime;
   view_.terminated = recovered.record.terminated;
   if (!recovered.record.failureReason.empty()) {
@@ -171,7 +177,8 @@ kube::Task<void> PodWorker::Run() {
 }
 
 void PodWorker::Update(std::shared_ptr<const kube::Pod> pod) {
-  pod_ = std::move(pod);
+  pod_ = WithAllocation(pod, *pod_);
+  desired_ = std::move(pod);
   view_.observed_generation = std::max(view_.observed_generation, pod_->metadata.generation);
   if (sandbox_ != nullptr) context_.volumes.Refresh(pod_);
   // Others may end a pod by its phase alone (eviction of a lost node): its resources are then given to the next.
@@ -330,6 +337,7 @@ void PodWorker::Publish() {
 PodRecord PodWorker::MakeRecord() const {
   PodRecord record;
   record.pod = *pod_;
+  record.applied = view_.applied;
   record.observedGeneration = view_.observed_generation;
   record.startTime = view_.start_time;
   record.terminated = view_.terminated;
@@ -349,6 +357,8 @@ PodRecord PodWorker::MakeRecord() const {
       entry.startedAt = instance.started_at;
       entry.reason = instance.reason;
       entry.message = instance.message;
+      entry.resources = instance.resources;
+      entry.restartForResize = instance.restart_for_resize;
       entry.ended = instance.phase == ContainerInstance::Phase::kExited;
       entry.exitCode = instance.exit_code;
       entry.signal = instance.signal;

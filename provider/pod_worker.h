@@ -29,6 +29,7 @@
 #include "provider/pod_actions.h"
 #include "provider/pod_record.h"
 #include "provider/prober/prober_manager.h"
+#include "provider/resize.h"
 #include "provider/runtime_view.h"
 #include "provider/sandbox_handle.h"
 #include "provider/status/generate.h"
@@ -60,6 +61,8 @@ struct PodWorkerContext {
   std::function<void(const kube::Pod& pod, const PodTimeline& timeline)> started;
   /// The worker's end: nothing of the pod is left. The callee may destroy the worker.
   std::function<void(const std::string& uid)> done;
+  /// Resources of a pod have become free: it has ended.
+  std::function<void()> resources_freed = {};
 };
 
 /// What was found of a pod after a restart of the agent.
@@ -86,8 +89,22 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   void Removed();
   /// Ends the pod as Failed with a reason (eviction); grace as given.
   void Fail(const std::string& reason, const std::string& message, std::chrono::seconds grace);
+  /// The node takes back what the pod uses too much of. `message` as the kubelet words it.
+  void Evict(const std::string& message, std::chrono::seconds grace);
   /// `burstlet run`: stop with the pod's own grace, then forget it.
   void Stop();
+
+  // --- in-place resize (pod_worker_resize.cpp); the decisions are the ResizeQueue's
+  /// The pod as its source wants it; pod() has the resources that are allocated instead.
+  const std::shared_ptr<const kube::Pod>& desired() const { return desired_; }
+  /// The source wants other resources than are allocated.
+  bool ResizeWanted() const;
+  /// The node gives what is wanted: written down, then applied.
+  void AllocateResize();
+  /// The node can't give it now (Deferred) or ever (Infeasible).
+  void PostponeResize(const std::string& reason, const std::string& message);
+  /// What was wanted is what is allocated.
+  void ForgetPendingResize();
 
   const std::shared_ptr<const kube::Pod>& pod() const { return pod_; }
   const PodRuntimeView& view() const { return view_; }
@@ -126,6 +143,15 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   /// True while a failed step waits for its next try: a wake-up for another reason (the echo of our own status) must
   /// not hurry it.
   bool TooEarly(const std::string& what);
+
+  // --- in-place resize (pod_worker_resize.cpp)
+  kube::Task<void> Resize();
+  /// Begins the restarts that the resize asks for; true while one of them still runs.
+  bool RestartForResize(const std::vector<std::string>& names);
+  void Applied(const ResizeStep& step, const AppliedPodResources& pod_goal);
+  void ResizeFailed(const std::string& message);
+  void ObserveResize();
+  void AdoptResources(const PodRecord& record);
 
   // --- TerminatingPod, TerminatedPod (pod_worker_stop.cpp)
   kube::Task<void> StopContainers();
@@ -171,7 +197,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
              const std::string& message);
 
   PodWorkerContext& context_;
-  std::shared_ptr<const kube::Pod> pod_;
+  std::shared_ptr<const kube::Pod> pod_;      // with the resources that are allocated
+  std::shared_ptr<const kube::Pod> desired_;  // as the source has it
   PodRuntimeView view_;
   PodTimeline timeline_;
   std::shared_ptr<SandboxHandle> sandbox_;
@@ -185,6 +212,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::optional<RunningHook> post_start_;
   /// A sandbox died and took its warden's truth along: what it had told must survive this agent too.
   bool record_stale_ = false;
+  /// What runs may not be what is allocated: Sync looks closer.
+  bool resize_due_ = false;
   unsigned runs_ = 0;  // counts what was started, so that Sync sees progress
 
   kube::SignalEvent wake_;

@@ -37,6 +37,11 @@ void PodWorker::RequestTermination(std::optional<std::chrono::seconds> grace) {
   wake_.Set();
 }
 
+void PodWorker::Evict(const std::string& message, std::chrono::seconds grace) {
+  Event("", "Warning", "Evicted", message);
+  Fail("Evicted", message, grace);
+}
+
 kube::Task<void> PodWorker::StopContainers() {
   view_.terminating = true;
   SyncProbes();  // only readiness goes on
@@ -79,6 +84,7 @@ kube::Task<void> PodWorker::TearDown() {
   pleg_.reset();
   // The status is on its way while the sandbox goes.
   Publish();
+  if (context_.resources_freed) context_.resources_freed();
   auto handles = std::exchange(dead_sandboxes_, {});
   if (sandbox_ != nullptr) handles.push_back(std::exchange(sandbox_, nullptr));
   const bool ran = std::any_of(view_.containers.begin(), view_.containers.end(),

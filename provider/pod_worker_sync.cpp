@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "metrics/log.h"
 #include "metrics/status.h"
+#include "provider/allocation.h"
 #include "provider/container_id.h"
 #include "provider/pod_files.h"
 #include "provider/pod_worker.h"
@@ -78,6 +79,10 @@ kube::Task<void> PodWorker::Sync() {
         break;
       }
       next_wake_ = deadline;
+    }
+    if (sandbox_ != nullptr && (resize_due_ || view_.resize_in_progress)) {
+      co_await Resize();
+      if (terminate_requested_) break;
     }
     const PodActions actions = ComputePodActions(*pod_, view_);
     if (actions.finished) break;
@@ -172,6 +177,8 @@ kube::Task<absl::Status> PodWorker::CreateSandbox(ReadyVolumes volumes) {
   auto translated = TranslateSandbox(*pod_, volumes, context_.node, context_.translate);
   CO_RETURN_IF_ERROR(translated);
   sandbox::SandboxSpec spec = *std::move(translated);
+  const AppliedPodResources applied = AppliedTo(*pod_, context_.node);
+  const auto made_for = pod_;
   PodWorkerContext* context = &context_;
   auto work = [context, spec = std::move(spec), record = MakeRecord(), pod = pod_,
                names = *names]() -> absl::StatusOr<std::unique_ptr<sandbox::Sandbox>> {
@@ -190,6 +197,8 @@ kube::Task<absl::Status> PodWorker::CreateSandbox(ReadyVolumes volumes) {
   CO_RETURN_IF_ERROR(sandbox);
   view_.pod_ips = (*sandbox)->network().addresses;
   view_.sandbox_ready = true;
+  view_.applied = applied;
+  resize_due_ = !SameResources(*made_for, *pod_);
   sandbox_ = std::make_shared<SandboxHandle>(*std::move(sandbox));
   WatchSandboxEvents();
   co_return absl::OkStatus();
@@ -197,7 +206,7 @@ kube::Task<absl::Status> PodWorker::CreateSandbox(ReadyVolumes volumes) {
 
 /// CrashLoopBackOff: true when it is too early for another run. Source: kuberuntime_manager.go doBackOff.
 bool PodWorker::HoldBack(const StartAction& action, ContainerView& view) {
-  if (!action.is_restart || view.instances.empty()) return false;
+  if (!action.is_restart || view.instances.empty() || view.instances.front().restart_for_resize) return false;
   const std::string key = absl::StrCat(pod_->metadata.uid, "/", action.name);
   const auto finished = SteadyFromUnix(view.instances.front().finished_at);
   const auto now = steady_clock::now();
@@ -325,6 +334,7 @@ kube::Task<void> PodWorker::StartContainer(StartAction action) {
     co_return;
   }
   record.stopSignal = spec->stop_signal;
+  record.resources = AppliedRequirements(*pod_, container);
   const auto started_in = sandbox_;
   auto state = co_await Launch(*std::move(spec), record);
   if (state.ok()) {
@@ -350,7 +360,10 @@ void PodWorker::StartSucceeded(const StartAction& action, const ContainerRecord&
   instance.stop_signal = static_cast<int>(record.stopSignal);
   instance.started_at = state.started_at;
   instance.user = kube::LinuxContainerUser{state.uid, state.gid, state.groups};
-  if (const kube::Container* container = FindContainer(*pod_, action.name)) instance.resources = container->resources;
+  instance.resources = record.resources;
+  const kube::Container* container = FindContainer(*pod_, action.name);
+  resize_due_ =
+      resize_due_ || (container != nullptr && !SameResources(AppliedRequirements(*pod_, *container), record.resources));
   if (state.phase == sandbox::ContainerPhase::kExited) {
     instance.phase = ContainerInstance::Phase::kExited;
     instance.finished_at = state.finished_at;

@@ -8,6 +8,8 @@
 #include "absl/strings/str_cat.h"
 #include "metrics/log.h"
 #include "metrics/status.h"
+#include "provider/allocation.h"
+#include "provider/translate/resources.h"
 
 namespace burstlet::provider {
 namespace {
@@ -22,6 +24,13 @@ std::optional<Refusal> RefuseUnknown(const std::vector<std::string>& unknown_fie
   return std::nullopt;
 }
 
+/// CPU or memory that the pod held before is free now.
+bool HoldsLess(const kube::Pod& now, const kube::Pod& before) {
+  const kube::ResourceList has = PodRequestsInUse(now);
+  const kube::ResourceList had = PodRequestsInUse(before);
+  return MilliValueOf(has, "cpu") < MilliValueOf(had, "cpu") || ValueOf(has, "memory") < ValueOf(had, "memory");
+}
+
 kube::Task<void> UnmountStrangers(VolumeManager& volumes, std::string uid) {
   Info("Removing volumes of a pod that is gone", {{"podUID", uid}});
   const absl::Status removed = co_await volumes.Unmount(uid);
@@ -30,7 +39,15 @@ kube::Task<void> UnmountStrangers(VolumeManager& volumes, std::string uid) {
 
 }  // namespace
 
-PodWorkers::PodWorkers(PodWorkerContext context, Admit admit) : context_(std::move(context)), admit_(std::move(admit)) {
+PodWorkers::PodWorkers(PodWorkerContext context, Admit admit)
+    : context_(std::move(context)),
+      admit_(std::move(admit)),
+      resizes_(
+          context_.loop, context_.tasks, [this](const std::string& uid) { return FindByUid(uid); },
+          [this](const kube::Pod& pod) { return admit_(pod, ActivePods(pod.metadata.uid)); }) {
+  context_.resources_freed = [this] {
+    if (!resizes_.empty()) context_.loop.Post([this] { resizes_.Retry(); });
+  };
   context_.done = [this](const std::string& uid) {
     // Not from inside the worker's own coroutine, which still runs.
     context_.loop.Post([this, uid] { Done(uid); });
@@ -74,6 +91,11 @@ void PodWorkers::Replace(std::vector<SourcePod> pods, std::set<std::string> unre
     worker->Start();
   }
   if (!std::exchange(synced_, true)) SweepVolumes();
+  // Only now: what the former agent allocated to the others had to be known first.
+  for (const auto& [uid, worker] : workers_) {
+    if (worker->active() && worker->ResizeWanted()) resizes_.Push(uid);
+  }
+  if (!resizes_.empty()) resizes_.Retry();
 }
 
 /// A former agent may have died between a pod's volumes and its record; secrets must not outlive their pod.
@@ -92,8 +114,18 @@ void PodWorkers::Changed(SourcePod pod) {
     return;
   }
   context_.statuses.Observe(pod.pod);
-  if (found->second->active()) context_.objects.Acquire(*pod.pod);
-  found->second->Update(std::move(pod.pod));
+  PodWorker& worker = *found->second;
+  if (worker.active()) context_.objects.Acquire(*pod.pod);
+  const auto before = worker.desired();
+  const auto held = resizes_.empty() ? nullptr : worker.pod();
+  worker.Update(std::move(pod.pod));
+  if (!worker.active()) return;
+  const bool asked = !SameResources(*before, *worker.desired());
+  if (asked && !worker.ResizeWanted()) worker.ForgetPendingResize();
+  if (asked && worker.ResizeWanted()) resizes_.Push(worker.pod()->metadata.uid);
+  // A pod that has shrunk holds less from the moment that its status tells so.
+  const bool freed = held != nullptr && HoldsLess(*worker.pod(), *held);
+  if ((asked && worker.ResizeWanted()) || freed) resizes_.Retry();
 }
 
 void PodWorkers::Add(SourcePod source) {
@@ -137,6 +169,7 @@ void PodWorkers::StopAll() {
 void PodWorkers::Done(const std::string& uid) {
   context_.objects.Release(uid);
   workers_.erase(uid);
+  if (!resizes_.empty()) resizes_.Retry();
   if (on_done_) on_done_();
 }
 
@@ -163,10 +196,10 @@ std::vector<PodWorker*> PodWorkers::All() {
   return all;
 }
 
-std::vector<std::shared_ptr<const kube::Pod>> PodWorkers::ActivePods() const {
+std::vector<std::shared_ptr<const kube::Pod>> PodWorkers::ActivePods(const std::string& without_uid) const {
   std::vector<std::shared_ptr<const kube::Pod>> active;
   for (const auto& [uid, worker] : workers_) {
-    if (worker->active()) active.push_back(worker->pod());
+    if (worker->active() && uid != without_uid) active.push_back(worker->pod());
   }
   return active;
 }

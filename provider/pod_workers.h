@@ -14,6 +14,7 @@
 
 #include "provider/admission.h"
 #include "provider/pod_worker.h"
+#include "provider/resize_queue.h"
 
 namespace burstlet::provider {
 
@@ -56,13 +57,14 @@ class PodWorkers {
   void Add(SourcePod pod);
   void SweepVolumes();
   void Done(const std::string& uid);
-  std::vector<std::shared_ptr<const kube::Pod>> ActivePods() const;
+  std::vector<std::shared_ptr<const kube::Pod>> ActivePods(const std::string& without_uid = "") const;
 
   PodWorkerContext context_;
   Admit admit_;
   std::map<std::string, std::shared_ptr<PodWorker>> workers_;
   std::map<std::string, Recovered> recovered_;
   std::function<void()> on_done_;
+  ResizeQueue resizes_;
   bool synced_ = false;
 };
 

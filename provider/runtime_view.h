@@ -32,7 +32,10 @@ struct ContainerInstance {
   std::string image;     // as resolved: "docker.io/library/nginx:1"
   std::string image_id;  // "docker.io/library/nginx@sha256:..."
   std::optional<kube::LinuxContainerUser> user;
-  kube::ResourceRequirements resources;  // as applied
+  /// As applied: limits with the pod's where the container has none, requests of its own.
+  kube::ResourceRequirements resources;
+  /// Stopped because a resize asks for another run: it comes whatever the restart policy says.
+  bool restart_for_resize = false;
   int stop_signal = 15;
   /// False for runs in a sandbox that is gone: they count as history, an init container runs again.
   bool in_current_sandbox = true;
@@ -57,6 +60,16 @@ struct ContainerView {
   std::string image_id;
 };
 
+/// What the pod's own cgroup was last set to, and the spec.resources that belong to it.
+struct AppliedPodResources {
+  kube::ResourceRequirements spec;
+  std::int64_t cpuShares = 0;  // 0: not known
+  std::int64_t cpuQuota = 0;   // microseconds per period; 0: no limit
+  std::int64_t cpuPeriod = 0;
+  std::int64_t memoryLimit = 0;  // bytes; 0: no limit
+};
+BURSTLET_API_FIELDS(AppliedPodResources, (), spec, cpuShares, cpuQuota, cpuPeriod, memoryLimit);
+
 struct PodRuntimeView {
   /// By container name, over init, app and ephemeral containers.
   std::map<std::string, ContainerView> containers;
@@ -71,6 +84,10 @@ struct PodRuntimeView {
   /// The highest metadata.generation that was admitted.
   std::int64_t observed_generation = 0;
   kube::Time start_time;  // when the node first saw the pod
+  AppliedPodResources applied;
+  /// PodResizePending and PodResizeInProgress, as long as they hold.
+  std::optional<kube::PodCondition> resize_pending;
+  std::optional<kube::PodCondition> resize_in_progress;
 };
 
 }  // namespace burstlet::provider

@@ -22,7 +22,8 @@ struct Resources {
   std::optional<std::uint64_t> cpu_period_us;
   std::optional<std::int64_t> memory_limit_bytes;
   std::optional<std::int64_t> memory_min_bytes;   // v2 memory.min
-  std::optional<std::int64_t> memory_high_bytes;  // v2 memory.high
+  std::optional<std::int64_t> memory_low_bytes;   // v2 memory.low
+  std::optional<std::int64_t> memory_high_bytes;  // v2 memory.high; negative: none
   std::optional<std::int64_t> memory_swap_bytes;  // v2 memory.swap.max; v1 memsw = limit + this
   std::optional<std::int64_t> pids_limit;
   std::optional<std::string> cpuset_cpus;

@@ -7,6 +7,7 @@
 #include "kube/api/quantity.h"
 #include "provider/pod_actions.h"
 #include "provider/status/restart.h"
+#include "provider/translate/resources.h"
 
 namespace burstlet::provider {
 namespace {
@@ -73,27 +74,35 @@ kube::ContainerStateTerminated LostRun(const char* message) {
   return ended;
 }
 
+/// Shows what is applied, but not for values that a cgroup can't tell apart from what is asked.
+void ShowApplied(const kube::Quantity& applied, const std::string& name, std::int64_t floor_milli,
+                 kube::ResourceList& shown) {
+  const auto asked = shown.find(name);
+  const std::int64_t asked_milli = asked == shown.end() ? 0 : kube::QuantityMilliValue(asked->second);
+  if (kube::QuantityMilliValue(applied) <= floor_milli && asked_milli <= floor_milli) return;
+  if (asked != shown.end() && kube::CompareQuantity(asked->second, applied) == 0) return;
+  shown[name] = applied;
+}
+
 void ShowApplied(const kube::ResourceList& applied, const std::string& name, std::int64_t floor_milli,
                  kube::ResourceList& shown) {
   const auto it = applied.find(name);
-  if (it == applied.end()) return;
-  const auto asked = shown.find(name);
-  const std::int64_t asked_milli = asked == shown.end() ? 0 : kube::QuantityMilliValue(asked->second);
-  if (kube::QuantityMilliValue(it->second) <= floor_milli && asked_milli <= floor_milli) return;
-  if (asked != shown.end() && kube::CompareQuantity(asked->second, it->second) == 0) return;
-  shown[name] = it->second;
+  if (it != applied.end()) ShowApplied(it->second, name, floor_milli, shown);
 }
 
 kube::ResourceRequirements ShownResources(const kube::Container& container, const ContainerInstance& instance) {
   kube::ResourceRequirements shown = container.resources;
   if (instance.phase != ContainerInstance::Phase::kRunning) return shown;
+  const kube::ResourceRequirements& applied = instance.resources;
   if (!shown.limits.empty()) {
-    ShowApplied(instance.resources.limits, "cpu", kMinMilliCpuLimit, shown.limits);
-    ShowApplied(instance.resources.limits, "memory", 0, shown.limits);
+    ShowApplied(applied.limits, "cpu", kMinMilliCpuLimit, shown.limits);
+    ShowApplied(applied.limits, "memory", 0, shown.limits);
   }
   if (!shown.requests.empty()) {
-    ShowApplied(instance.resources.requests, "cpu", kMinMilliCpuRequest, shown.requests);
-    ShowApplied(instance.resources.requests, "memory", 0, shown.requests);
+    // Without a request of its own a container has the shares of its limit.
+    const bool own = applied.requests.contains("cpu");
+    ShowApplied(own ? applied.requests : applied.limits, "cpu", kMinMilliCpuRequest, shown.requests);
+    ShowApplied(applied.requests, "memory", 0, shown.requests);
   }
   return shown;
 }
@@ -233,6 +242,27 @@ void EndStatus(kube::ContainerStatus& status) {
 }
 
 }  // namespace
+
+kube::ResourceRequirements PodResourcesStatus(const kube::Pod& pod, const PodRuntimeView& view,
+                                              const std::string& phase) {
+  const AppliedPodResources& applied = view.applied;
+  if (phase != "Running" || applied.cpuShares == 0) return {PodLimits(pod), PodRequests(pod), {}};
+  kube::ResourceRequirements shown = pod.spec.resources.value_or(kube::ResourceRequirements{});
+  // The inverse of MilliCpuToShares, rounded up.
+  const std::int64_t milli_request = (applied.cpuShares * 1000 + 1023) / 1024;
+  ShowApplied(kube::QuantityFromMilli(milli_request), "cpu", kMinMilliCpuRequest, shown.requests);
+  const kube::ResourceList requests = PodRequests(pod);
+  const auto memory = requests.find("memory");
+  if (memory != requests.end()) shown.requests.emplace("memory", memory->second);
+  if (applied.cpuQuota > 0 && applied.cpuPeriod > 0) {
+    const std::int64_t milli_limit = applied.cpuQuota * 1000 / applied.cpuPeriod;
+    ShowApplied(kube::QuantityFromMilli(milli_limit), "cpu", kMinMilliCpuLimit, shown.limits);
+  }
+  if (applied.memoryLimit > 0) {
+    ShowApplied(kube::QuantityFromBytes(applied.memoryLimit), "memory", 0, shown.limits);
+  }
+  return shown;
+}
 
 ContainerStatuses MakeContainerStatuses(const kube::Pod& pod, const PodRuntimeView& view,
                                         const kube::PodStatus& previous) {

@@ -153,10 +153,15 @@ kube::PodStatus GeneratePodStatus(const kube::Pod& pod, const PodRuntimeView& vi
   }
   status.conditions = MakeConditions({pod, containers, previous, status.phase, view.sandbox_ready,
                                       HadSandbox(view, previous), status.observedGeneration, now});
+  if (!view.terminated && !TerminalPhase(status.phase)) {
+    for (const auto* resize : {&view.resize_pending, &view.resize_in_progress}) {
+      if (*resize) status.conditions.push_back(**resize);
+    }
+  }
   HoldPhase(pod, view, previous, status);
   if (TerminalPhase(status.phase)) ForceUnready(status.phase, now, status.conditions);
   status.allocatedResources = PodRequests(pod);
-  status.resources = kube::ResourceRequirements{PodLimits(pod), status.allocatedResources, {}};
+  status.resources = PodResourcesStatus(pod, view, status.phase);
   status.initContainerStatuses = std::move(containers.init);
   status.containerStatuses = std::move(containers.app);
   status.ephemeralContainerStatuses = std::move(containers.ephemeral);

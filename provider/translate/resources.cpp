@@ -1,7 +1,10 @@
 #include "provider/translate/resources.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "kube/api/quantity.h"
 #include "provider/translate/translate.h"
@@ -13,7 +16,6 @@ using kube::ResourceList;
 
 constexpr std::int64_t kMinShares = 2;
 constexpr std::int64_t kMaxShares = 262144;
-constexpr std::uint64_t kPeriodUs = 100000;
 // The kernel refuses quotas below a millisecond.
 constexpr std::int64_t kMinQuotaUs = 1000;
 constexpr int kGuaranteedOomScore = -997;
@@ -46,14 +48,16 @@ void MaxList(ResourceList& result, const ResourceList& other) {
   }
 }
 
-/// Sum over what runs together; an init container counts beside the sidecars that were started before it.
-ResourceList Aggregate(const kube::Pod& pod, ResourceList kube::ResourceRequirements::* part) {
+/// Sum of what `of` tells over what runs together; an init container counts beside the sidecars that were started
+/// before it.
+template <typename Of>
+ResourceList AggregateBy(const kube::Pod& pod, Of of) {
   ResourceList result;
-  for (const auto& container : pod.spec.containers) AddList(result, container.resources.*part);
+  for (const auto& container : pod.spec.containers) AddList(result, of(container));
   ResourceList sidecars;
   ResourceList peak;
   for (const auto& container : pod.spec.initContainers) {
-    const ResourceList& own = container.resources.*part;
+    const ResourceList& own = of(container);
     if (IsSidecar(container)) {
       AddList(result, own);
       AddList(sidecars, own);
@@ -66,6 +70,32 @@ ResourceList Aggregate(const kube::Pod& pod, ResourceList kube::ResourceRequirem
   }
   MaxList(result, peak);
   return result;
+}
+
+ResourceList Aggregate(const kube::Pod& pod, ResourceList kube::ResourceRequirements::* part) {
+  return AggregateBy(pod, [&](const kube::Container& c) -> const ResourceList& { return c.resources.*part; });
+}
+
+const kube::ContainerStatus* StatusOf(const kube::Pod& pod, const std::string& name) {
+  for (const auto* list : {&pod.status.containerStatuses, &pod.status.initContainerStatuses}) {
+    for (const auto& status : *list) {
+      if (status.name == name) return &status;
+    }
+  }
+  return nullptr;
+}
+
+const ResourceList& AllocatedRequests(const kube::Pod& pod, const kube::Container& container) {
+  const kube::ContainerStatus* status = StatusOf(pod, container.name);
+  const bool told = status != nullptr && !status->allocatedResources.empty();
+  return told ? status->allocatedResources : container.resources.requests;
+}
+
+const ResourceList& ActualRequests(const kube::Pod& pod, const kube::Container& container) {
+  const kube::ContainerStatus* status = StatusOf(pod, container.name);
+  if (status != nullptr && status->resources && !status->resources->requests.empty())
+    return status->resources->requests;
+  return AllocatedRequests(pod, container);
 }
 
 void ApplyPodLevel(ResourceList& result, const ResourceList& pod_level) {
@@ -131,6 +161,43 @@ void SetHugePages(const ResourceList& list, const NodeInfo& node, std::map<std::
   }
 }
 
+/// memory.high: part of the way from the request to the limit, whole pages; -1 (none) when that is not above the
+/// request. Source: KEP-2570.
+std::int64_t MemoryHigh(std::int64_t request, std::int64_t limit, double factor) {
+  static const std::int64_t page = sysconf(_SC_PAGESIZE);
+  const double high = static_cast<double>(request) + static_cast<double>(limit - request) * factor;
+  const std::int64_t bytes = static_cast<std::int64_t>(std::floor(high / static_cast<double>(page))) * page;
+  return bytes > request ? bytes : -1;
+}
+
+/// What a request protects (memoryReservationPolicy): hard for a guaranteed pod, by preference for others.
+void Reserve(const NodeInfo& node, sandbox::QosClass qos, std::int64_t request, sandbox::Resources& result) {
+  if (!node.tiered_memory_reservation || request == 0) return;
+  (qos == sandbox::QosClass::kGuaranteed ? result.memory_min_bytes : result.memory_low_bytes) = request;
+}
+
+void SetContainerMemoryQos(const kube::Pod& pod, const kube::Container& container, const NodeInfo& node,
+                           sandbox::Resources& result) {
+  const std::int64_t request = ValueOf(container.resources.requests, "memory");
+  const std::int64_t limit = ValueOf(container.resources.limits, "memory");
+  Reserve(node, PodQos(pod), request, result);
+  if (!node.memory_throttling_factor) return;
+  result.memory_high_bytes = -1;
+  // The pod's own cgroup throttles what has no limit but the pod's.
+  const bool by_pod = limit == 0 && PodLevelResourcesSet(pod) && ValueOf(pod.spec.resources->limits, "memory") != 0;
+  if (by_pod || (request == limit && request != 0)) return;
+  const std::int64_t until = limit != 0 ? limit : ValueOf(node.allocatable, "memory");
+  if (until > 0) result.memory_high_bytes = MemoryHigh(request, until, *node.memory_throttling_factor);
+}
+
+void SetPodMemoryQos(const kube::Pod& pod, std::int64_t request, std::int64_t limit, bool limit_declared,
+                     const NodeInfo& node, sandbox::Resources& result) {
+  Reserve(node, PodQos(pod), request, result);
+  if (!node.memory_throttling_factor || !PodLevelResourcesSet(pod)) return;
+  const bool throttled = limit_declared && limit != 0 && request != limit;
+  result.memory_high_bytes = throttled ? MemoryHigh(request, limit, *node.memory_throttling_factor) : -1;
+}
+
 bool LimitDeclared(const kube::Pod& pod, const std::string& name) {
   if (PodLevelResourcesSet(pod) && MilliValueOf(pod.spec.resources->limits, name) != 0) return true;
   for (const auto* list : {&pod.spec.initContainers, &pod.spec.containers}) {
@@ -185,6 +252,40 @@ ResourceList PodRequests(const kube::Pod& pod, bool with_overhead) {
   return result;
 }
 
+ResourceList PodRequestsInUse(const kube::Pod& pod) {
+  ResourceList result = Aggregate(pod, &kube::ResourceRequirements::requests);
+  if (!pod.status.allocatedResources.empty() && pod.status.resources && !pod.status.resources->requests.empty()) {
+    MaxList(result, pod.status.allocatedResources);
+    MaxList(result, pod.status.resources->requests);
+  } else {
+    MaxList(result, AggregateBy(pod, [&](const kube::Container& c) -> const ResourceList& {
+              return AllocatedRequests(pod, c);
+            }));
+    MaxList(result,
+            AggregateBy(pod, [&](const kube::Container& c) -> const ResourceList& { return ActualRequests(pod, c); }));
+  }
+  if (PodLevelRequestsSet(pod)) {
+    ResourceList pod_level = pod.spec.resources->requests;
+    if (pod.status.resources) {
+      MaxList(pod_level, pod.status.resources->requests);
+      MaxList(pod_level, pod.status.allocatedResources);
+    }
+    ApplyPodLevel(result, pod_level);
+  }
+  AddList(result, pod.spec.overhead);
+  return result;
+}
+
+ResourceList EffectiveLimits(const kube::Pod& pod, const kube::Container& container) {
+  ResourceList limits = container.resources.limits;
+  if (!pod.spec.resources) return limits;
+  for (const char* name : {"cpu", "memory"}) {
+    if (MilliValueOf(limits, name) != 0 || MilliValueOf(pod.spec.resources->limits, name) == 0) continue;
+    limits[name] = pod.spec.resources->limits.at(name);
+  }
+  return limits;
+}
+
 ResourceList PodLimits(const kube::Pod& pod, bool with_overhead) {
   ResourceList result = Aggregate(pod, &kube::ResourceRequirements::limits);
   if (PodLevelResourcesSet(pod)) ApplyPodLevel(result, pod.spec.resources->limits);
@@ -206,11 +307,11 @@ std::uint64_t MilliCpuToShares(std::int64_t milli_cpu) {
   return static_cast<std::uint64_t>(std::clamp<std::int64_t>(milli_cpu * 1024 / 1000, kMinShares, kMaxShares));
 }
 
-std::int64_t MilliCpuToQuota(std::int64_t milli_cpu) {
+std::int64_t MilliCpuToQuota(std::int64_t milli_cpu, std::uint64_t period_us) {
   if (milli_cpu == 0) return 0;
-  constexpr std::int64_t kPerMilli = static_cast<std::int64_t>(kPeriodUs) / 1000;
-  milli_cpu = std::min<std::int64_t>(milli_cpu, INT64_MAX / kPerMilli);
-  return std::max(milli_cpu * kPerMilli, kMinQuotaUs);
+  const auto period = static_cast<std::int64_t>(period_us);
+  milli_cpu = std::min<std::int64_t>(milli_cpu, INT64_MAX / period);
+  return std::max(milli_cpu * period / 1000, kMinQuotaUs);
 }
 
 std::string HugePageSizeName(const std::string& resource) {
@@ -261,23 +362,20 @@ int OomScoreAdjust(const kube::Pod& pod, const kube::Container& container, std::
 
 sandbox::Resources ContainerResources(const kube::Pod& pod, const kube::Container& container, const NodeInfo& node) {
   sandbox::Resources result;
-  const bool pod_level = PodLevelResourcesSet(pod);
-  auto limit = [&](const std::string& name, auto read) {
-    std::int64_t own = read(container.resources.limits, name);
-    // Without a limit of its own a container may use all of the pod's.
-    return own == 0 && pod_level ? read(pod.spec.resources->limits, name) : own;
-  };
-  std::int64_t cpu_limit = limit("cpu", MilliValueOf);
+  // Without a limit of its own a container may use all of the pod's.
+  const ResourceList limits = EffectiveLimits(pod, container);
+  const std::int64_t cpu_limit = MilliValueOf(limits, "cpu");
   std::int64_t cpu_request =
       container.resources.requests.count("cpu") != 0 ? MilliValueOf(container.resources.requests, "cpu") : cpu_limit;
   result.cpu_shares = MilliCpuToShares(cpu_request);
-  if (cpu_limit != 0) {
-    result.cpu_quota_us = MilliCpuToQuota(cpu_limit);
-    result.cpu_period_us = kPeriodUs;
+  if (cpu_limit != 0 && node.cpu_cfs_quota) {
+    result.cpu_quota_us = MilliCpuToQuota(cpu_limit, node.cpu_cfs_quota_period_us);
+    result.cpu_period_us = node.cpu_cfs_quota_period_us;
   }
-  std::int64_t memory_limit = limit("memory", ValueOf);
+  const std::int64_t memory_limit = ValueOf(limits, "memory");
   if (memory_limit != 0) result.memory_limit_bytes = memory_limit;
-  if (pod_level) SetHugePages(pod.spec.resources->limits, node, result.hugepage_limits);
+  SetContainerMemoryQos(pod, container, node, result);
+  if (PodLevelResourcesSet(pod)) SetHugePages(pod.spec.resources->limits, node, result.hugepage_limits);
   SetHugePages(container.resources.limits, node, result.hugepage_limits);
   return result;
 }
@@ -291,13 +389,15 @@ sandbox::Resources PodResources(const kube::Pod& pod, const NodeInfo& node) {
       qos == sandbox::QosClass::kBestEffort ? kMinShares : MilliCpuToShares(MilliValueOf(requests, "cpu"));
   const bool guaranteed = qos == sandbox::QosClass::kGuaranteed;
   const bool burstable = qos == sandbox::QosClass::kBurstable;
-  std::int64_t quota = MilliCpuToQuota(MilliValueOf(limits, "cpu"));
-  if (quota != 0 && (guaranteed || (burstable && LimitDeclared(pod, "cpu")))) {
+  const std::int64_t quota = MilliCpuToQuota(MilliValueOf(limits, "cpu"), node.cpu_cfs_quota_period_us);
+  if (quota != 0 && node.cpu_cfs_quota && (guaranteed || (burstable && LimitDeclared(pod, "cpu")))) {
     result.cpu_quota_us = quota;
-    result.cpu_period_us = kPeriodUs;
+    result.cpu_period_us = node.cpu_cfs_quota_period_us;
   }
-  std::int64_t memory = ValueOf(limits, "memory");
-  if (memory != 0 && (guaranteed || (burstable && LimitDeclared(pod, "memory")))) result.memory_limit_bytes = memory;
+  const std::int64_t memory = ValueOf(limits, "memory");
+  const bool memory_declared = guaranteed || (burstable && LimitDeclared(pod, "memory"));
+  if (memory != 0 && memory_declared) result.memory_limit_bytes = memory;
+  SetPodMemoryQos(pod, ValueOf(requests, "memory"), memory, memory_declared, node, result);
   SetHugePages(requests, node, result.hugepage_limits);
   if (node.pids_limit > 0) result.pids_limit = node.pids_limit;
   return result;

@@ -25,6 +25,13 @@ std::string PodQosClass(const kube::Pod& pod);
 kube::ResourceList PodRequests(const kube::Pod& pod, bool with_overhead = true);
 kube::ResourceList PodLimits(const kube::Pod& pod, bool with_overhead = true);
 
+/// What the pod holds of the node, by its own requests and by what its status tells: a pod that is to shrink holds the
+/// rest until that has been done (PodRequests with UseStatusResources).
+kube::ResourceList PodRequestsInUse(const kube::Pod& pod);
+
+/// The container's limits; the pod's for CPU and memory where it has none (kubelet/util, GetLimits).
+kube::ResourceList EffectiveLimits(const kube::Pod& pod, const kube::Container& container);
+
 /// True when spec.resources names cpu, memory or huge pages (IsPodLevelResourcesSet).
 bool PodLevelResourcesSet(const kube::Pod& pod);
 
@@ -34,9 +41,9 @@ int OomScoreAdjust(const kube::Pod& pod, const kube::Container& container, std::
 /// A restartable init container.
 bool IsSidecar(const kube::Container& container);
 
-/// cgroup values: 1000 milli CPUs are 1024 shares, and 100000 us of quota.
+/// cgroup values: 1000 milli CPUs are 1024 shares, and a whole period of quota.
 std::uint64_t MilliCpuToShares(std::int64_t milli_cpu);
-std::int64_t MilliCpuToQuota(std::int64_t milli_cpu);
+std::int64_t MilliCpuToQuota(std::int64_t milli_cpu, std::uint64_t period_us = 100000);
 
 /// "hugepages-2Mi" -> "2MB", the kernel's name of the page size; empty when it is not such a resource.
 std::string HugePageSizeName(const std::string& resource);

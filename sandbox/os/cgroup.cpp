@@ -239,6 +239,8 @@ absl::Status CgroupTree::SetMemoryV2(const std::string& path, const Resources& r
   auto bytes = [](std::int64_t value) { return value < 0 ? std::string("max") : absl::StrCat(value); };
   if (resources.memory_min_bytes.has_value())
     RETURN_IF_ERROR(Set("memory", path, "memory.min", bytes(*resources.memory_min_bytes)));
+  if (resources.memory_low_bytes.has_value())
+    RETURN_IF_ERROR(Set("memory", path, "memory.low", bytes(*resources.memory_low_bytes)));
   if (resources.memory_high_bytes.has_value())
     RETURN_IF_ERROR(Set("memory", path, "memory.high", bytes(*resources.memory_high_bytes)));
   if (resources.memory_limit_bytes.has_value())

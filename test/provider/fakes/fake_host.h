@@ -47,6 +47,9 @@ class FakeHost {
   std::set<std::string> stubborn;
   /// The exit code of those that do.
   int stop_code = 0;
+  /// What every cgroup uses, and the limit that the newest pod's was resized to.
+  std::uint64_t memory_in_use = 0;
+  std::int64_t pod_memory = 0;
 
   // --- steps
   /// Called by every fake before and after an effect; false: the agent is dead and nothing happens any more.
@@ -259,8 +262,15 @@ class FakeSandbox : public sandbox::Sandbox {
   }
   absl::StatusOr<sandbox::ExecStreams> Exec(const std::string&, const sandbox::ExecSpec&) override { return Unused(); }
   absl::StatusOr<sandbox::ExecStreams> Attach(const std::string&, bool) override { return Unused(); }
-  absl::Status UpdateResources(const std::string&, const sandbox::Resources&) override { return Unused(); }
-  absl::Status UpdatePodResources(const sandbox::Resources&) override { return Unused(); }
+  absl::Status UpdateResources(const std::string& container_id, const sandbox::Resources& resources) override {
+    return host_.Step(ResizeText(NameOf(container_id), resources)) ? absl::OkStatus() : AgentIsDead();
+  }
+  absl::Status UpdatePodResources(const sandbox::Resources& resources) override {
+    if (!host_.Step(ResizeText("pod", resources))) return AgentIsDead();
+    const std::lock_guard lock(host_.mutex_);
+    if (resources.memory_limit_bytes) host_.pod_memory = *resources.memory_limit_bytes;
+    return absl::OkStatus();
+  }
   absl::Status ReopenLog(const std::string&) override { return Unused(); }
   absl::Status RemoveContainer(const std::string& container_id) override {
     if (!host_.Step("remove container " + NameOf(container_id))) return AgentIsDead();
@@ -269,7 +279,18 @@ class FakeSandbox : public sandbox::Sandbox {
     if (box != host_.boxes_.end()) box->second.containers.erase(container_id);
     return absl::OkStatus();
   }
-  absl::StatusOr<sandbox::SandboxStats> Stats() override { return Unused(); }
+  absl::StatusOr<sandbox::SandboxStats> Stats() override {
+    sandbox::SandboxStats stats;
+    const std::lock_guard lock(host_.mutex_);
+    const auto box = host_.boxes_.find(id_);
+    if (box == host_.boxes_.end()) return absl::NotFoundError("no such sandbox");
+    stats.pod.memory_usage_bytes = host_.memory_in_use;
+    for (const auto& [id, state] : box->second.containers) {
+      stats.containers.push_back({id, state.name, {}});
+      stats.containers.back().cgroup.memory_usage_bytes = host_.memory_in_use;
+    }
+    return stats;
+  }
   absl::StatusOr<int> NetworkNamespace() override { return Unused(); }
 
   int event_fd() const override { return event_fd_; }
@@ -299,6 +320,12 @@ class FakeSandbox : public sandbox::Sandbox {
   }
 
  private:
+  static std::string ResizeText(const std::string& who, const sandbox::Resources& resources) {
+    if (resources.memory_limit_bytes) {
+      return "resize " + who + " memory " + std::to_string(*resources.memory_limit_bytes);
+    }
+    return "resize " + who + " cpu " + (resources.cpu_shares ? std::to_string(*resources.cpu_shares) : "quota");
+  }
   static absl::Status Unused() { return absl::UnimplementedError("not in this test"); }
   std::string NameOf(const std::string& container_id) const {
     const std::lock_guard lock(host_.mutex_);
