@@ -24,7 +24,7 @@ struct ResourceSummary {
   std::int64_t generation = 0;
   std::string error;
 };
-BURSTLET_API_FIELDS(ResourceSummary, (generation), initContainers, containers, error);
+BURSTLET_API_FIELDS(ResourceSummary, (), initContainers, containers, generation, error);
 
 std::vector<ContainerAllocation> Summarize(const std::vector<kube::Container>& containers) {
   std::vector<ContainerAllocation> result;

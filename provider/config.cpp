@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <functional>
 #include <limits>
 
@@ -86,25 +87,51 @@ Setter Integer(Number& out, std::int64_t low, std::int64_t high) {
 }
 
 /// metav1.Duration: "10s", "1m30s", "500ms".
+absl::StatusOr<double> Seconds(const std::string& text) {
+  double seconds = 0;
+  std::size_t at = 0;
+  const std::map<std::string, double> units{{"h", 3600}, {"m", 60}, {"s", 1}, {"ms", 1e-3}, {"us", 1e-6}};
+  while (at < text.size()) {
+    const std::size_t unit_at = text.find_first_not_of("0123456789.", at);
+    if (unit_at == std::string::npos || unit_at == at) return Wrong("expected a duration such as 10s or 1m30s");
+    std::size_t end = text.find_first_of("0123456789.", unit_at);
+    if (end == std::string::npos) end = text.size();
+    const auto unit = units.find(text.substr(unit_at, end - unit_at));
+    double number = 0;
+    if (unit == units.end() || !absl::SimpleAtod(text.substr(at, unit_at - at), &number)) {
+      return Wrong("expected a duration such as 10s or 1m30s");
+    }
+    seconds += number * unit->second;
+    at = end;
+  }
+  return seconds;
+}
+
+/// The kernel takes periods of 1 ms to 1 s (kubelet/apis/config/validation).
+Setter QuotaPeriod(std::chrono::microseconds& out) {
+  return [&out](const YamlNode& node) -> absl::Status {
+    ASSIGN_OR_RETURN(const double seconds, Seconds(node.scalar));
+    if (seconds < 0.001 || seconds > 1) return Wrong("must be between 1ms and 1s, inclusive");
+    out = std::chrono::microseconds(std::llround(seconds * 1e6));
+    return absl::OkStatus();
+  };
+}
+
+Setter Fraction(double& out) {
+  return [&out](const YamlNode& node) -> absl::Status {
+    double value = 0;
+    if (!absl::SimpleAtod(node.scalar, &value) || !(value > 0 && value <= 1)) {
+      return Wrong(absl::StrCat("\"", node.scalar, "\" must be greater than 0 and less than or equal to 1.0"));
+    }
+    out = value;
+    return absl::OkStatus();
+  };
+}
+
 Setter Duration(std::chrono::seconds& out, std::int64_t low, std::int64_t high) {
   return [&out, low, high](const YamlNode& node) -> absl::Status {
     const std::string& text = node.scalar;
-    double seconds = 0;
-    std::size_t at = 0;
-    const std::map<std::string, double> units{{"h", 3600}, {"m", 60}, {"s", 1}, {"ms", 0.001}};
-    while (at < text.size()) {
-      const std::size_t unit_at = text.find_first_not_of("0123456789.", at);
-      if (unit_at == std::string::npos || unit_at == at) return Wrong("expected a duration such as 10s or 1m30s");
-      std::size_t end = text.find_first_of("0123456789.", unit_at);
-      if (end == std::string::npos) end = text.size();
-      const auto unit = units.find(text.substr(unit_at, end - unit_at));
-      double number = 0;
-      if (unit == units.end() || !absl::SimpleAtod(text.substr(at, unit_at - at), &number)) {
-        return Wrong("expected a duration such as 10s or 1m30s");
-      }
-      seconds += number * unit->second;
-      at = end;
-    }
+    ASSIGN_OR_RETURN(const double seconds, Seconds(text));
     if (text.empty() || seconds < static_cast<double>(low) || seconds > static_cast<double>(high)) {
       return Wrong(absl::StrCat("\"", text, "\" is not within ", low, "s to ", high, "s"));
     }
@@ -208,6 +235,10 @@ Fields NodeFields(Config& config) {
       {"nodeLabels", TextMap(config.node_labels)},
       {"maxPods", Integer(config.max_pods, 1, 100'000)},
       {"podPidsLimit", Integer(config.pod_pids_limit, -1, std::numeric_limits<std::int32_t>::max())},
+      {"cpuCFSQuota", Boolean(config.cpu_cfs_quota)},
+      {"cpuCFSQuotaPeriod", QuotaPeriod(config.cpu_cfs_quota_period)},
+      {"memoryThrottlingFactor", Fraction(config.memory_throttling_factor)},
+      {"memoryReservationPolicy", Choice(config.memory_reservation_policy, {"None", "TieredReservation"})},
       {"systemReserved", Reservations(config.system_reserved)},
       {"kubeReserved", Reservations(config.kube_reserved)},
       {"evictionHard", TextMap(config.eviction_hard)},

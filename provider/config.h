@@ -43,6 +43,10 @@ struct Config {
   std::map<std::string, std::string> node_labels;
   std::int64_t max_pods = 500;
   std::int64_t pod_pids_limit = -1;
+  bool cpu_cfs_quota = true;
+  std::chrono::microseconds cpu_cfs_quota_period{100'000};
+  double memory_throttling_factor = 0;             // 0: no memory.high
+  std::string memory_reservation_policy = "None";  // None | TieredReservation
   std::map<std::string, std::string> system_reserved;
   std::map<std::string, std::string> kube_reserved;
   std::map<std::string, std::string> eviction_hard;

@@ -78,7 +78,7 @@ class Walk {
 
 }  // namespace
 
-absl::StatusOr<std::int64_t> DiskUsage(const std::string& directory) {
+absl::StatusOr<std::int64_t> BytesOnDisk(const std::string& directory) {
   auto opened = OpenOwnDirectory(directory);
   if (absl::IsNotFound(opened.status())) return 0;
   RETURN_IF_ERROR(opened.status());

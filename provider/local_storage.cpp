@@ -49,7 +49,7 @@ std::optional<std::string> ContainerExcess(const std::vector<kube::Container>& c
 }
 
 std::int64_t UsageOrNothing(const std::string& directory) {
-  auto usage = DiskUsage(directory);
+  auto usage = BytesOnDisk(directory);
   if (usage.ok()) return *usage;
   Warn("Disk usage not measured", {{"path", directory}, {"err", usage.status().ToString()}});
   return 0;

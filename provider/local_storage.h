@@ -41,7 +41,7 @@ bool IsCritical(const kube::Pod& pod);
 /// Blocks in use below a directory, in bytes, itself included; a file with several names counts once. Links are not
 /// followed, other file systems not entered. 0 when it does not exist. A tree with very many directories is measured
 /// in part: memory stays bounded, whatever a container makes. Blocking; any thread.
-absl::StatusOr<std::int64_t> DiskUsage(const std::string& directory);
+absl::StatusOr<std::int64_t> BytesOnDisk(const std::string& directory);
 
 /// Directories that belong to a pod.
 struct LocalStorageSources {

@@ -38,6 +38,10 @@ NodeStatusConfig MakeNodeStatusConfig(const Config& config) {
   out.root_dir = config.root_dir;
   out.max_pods = config.max_pods;
   out.pids_limit = config.pod_pids_limit;
+  out.cpu_cfs_quota = config.cpu_cfs_quota;
+  out.cpu_cfs_quota_period_us = static_cast<std::uint64_t>(config.cpu_cfs_quota_period.count());
+  if (config.memory_throttling_factor > 0) out.memory_throttling_factor = config.memory_throttling_factor;
+  out.tiered_memory_reservation = config.memory_reservation_policy == "TieredReservation";
   out.system_reserved = config.system_reserved;
   out.kube_reserved = config.kube_reserved;
   out.eviction_hard = config.eviction_hard;

@@ -234,6 +234,10 @@ absl::StatusOr<NodeInfo> MeasureNode(const NodeStatusConfig& config) {
   info.cluster_domain = config.cluster_domain;
   info.host_resolv_conf = config.resolv_conf;
   info.pids_limit = config.pids_limit;
+  info.cpu_cfs_quota = config.cpu_cfs_quota;
+  info.cpu_cfs_quota_period_us = config.cpu_cfs_quota_period_us;
+  info.memory_throttling_factor = config.memory_throttling_factor;
+  info.tiered_memory_reservation = config.tiered_memory_reservation;
   info.system = SystemInfo(config);
 
   const std::int64_t memory = MemInfo(config, "MemTotal");

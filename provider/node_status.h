@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,10 @@ struct NodeStatusConfig {
   std::string root_dir = "/var/lib/burstlet";
   std::int64_t max_pods = 500;
   std::int64_t pids_limit = -1;
+  bool cpu_cfs_quota = true;
+  std::uint64_t cpu_cfs_quota_period_us = 100000;
+  std::optional<double> memory_throttling_factor;
+  bool tiered_memory_reservation = false;
   std::map<std::string, std::string> system_reserved;
   std::map<std::string, std::string> kube_reserved;
   std::map<std::string, std::string> eviction_hard;  // over the kubelet's defaults

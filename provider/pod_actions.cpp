@@ -114,7 +114,9 @@ PodActions ComputePodActions(const kube::Pod& pod, const PodRuntimeView& view) {
     }
     // What ran in a sandbox that is gone is judged by the restart policy as well: a finished Job must not run twice.
     const bool ran = HasRunBefore(state);
-    if (ran && !EndedForResize(state) && !ShouldRestart(pod, container.name, ContainerKind::kApp, state->instances.front().exit_code)) continue;
+    if (ran && !EndedForResize(state) &&
+        !ShouldRestart(pod, container.name, ContainerKind::kApp, state->instances.front().exit_code))
+      continue;
     any_alive = true;
     actions.start.push_back({container.name, ContainerKind::kApp, ran});
   }

@@ -53,6 +53,7 @@ PodRuntime::PodRuntime(const Config& config, const NodeInfo& node, PodRuntimeSou
       pool_(kPoolThreads) {}
 
 PodRuntime::~PodRuntime() {
+  local_storage_.reset();
   log_rotator_.reset();
   workers_.reset();
   statuses_.reset();
@@ -151,10 +152,12 @@ absl::Status PodRuntime::Start() {
       std::make_unique<LogRotator>(loop, tasks_, *workers_,
                                    LogRotationPolicy{config_.container_log_max_bytes, config_.container_log_max_files,
                                                      config_.container_log_monitor_interval});
+  local_storage_ = std::make_unique<LocalStorageEviction>(loop, tasks_, *workers_, paths_);
   return absl::OkStatus();
 }
 
 void PodRuntime::CleanHost() {
+  local_storage_.reset();
   log_rotator_.reset();
   workers_.reset();
   volumes_.reset();

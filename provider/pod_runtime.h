@@ -16,6 +16,7 @@
 #include "metrics/catalog.h"
 #include "provider/config.h"
 #include "provider/image_manager.h"
+#include "provider/local_storage.h"
 #include "provider/log_rotation.h"
 #include "provider/node_info.h"
 #include "provider/pod_workers.h"
@@ -78,6 +79,7 @@ class PodRuntime {
   std::unique_ptr<StatusManager> statuses_;
   std::unique_ptr<PodWorkers> workers_;
   std::unique_ptr<LogRotator> log_rotator_;
+  std::unique_ptr<LocalStorageEviction> local_storage_;
   std::unique_ptr<TraceExporter> traces_;
 };
 

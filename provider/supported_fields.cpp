@@ -104,9 +104,9 @@ constexpr Row kVolumeRows[] = {
     {"downwardAPI.items[].path", kDone, ""},
     {"downwardAPI.items[].resourceFieldRef", kDone, ""},
     {"downwardAPI.items[].user", kRefused, kLaterOwner},
-    {"emptyDir.medium", kDone, "disk or Memory"},
+    {"emptyDir.medium", kDone, "disk, Memory, HugePages, HugePages-<size>"},
     {"emptyDir.mode", kRefused, "refused: an alpha feature"},
-    {"emptyDir.sizeLimit", kDone, "size of a Memory volume"},
+    {"emptyDir.sizeLimit", kDone, "size of a Memory volume; on disk a pod above it is evicted"},
     {"ephemeral", kRefused, kLaterDrivers},
     {"fc", kRefused, kLaterDrivers},
     {"flexVolume", kRefused, kLaterDrivers},
@@ -204,7 +204,7 @@ constexpr Row kContainerRows[] = {
     {"ports[].name", kDone, ""},
     {"ports[].protocol", kDone, ""},
     BURSTLET_PROBE_ROWS("readinessProbe"),
-    {"resizePolicy", kDone, "takes effect when in-place resize is built; until then resources stay as at start"},
+    {"resizePolicy", kDone, "in-place resize of CPU and memory"},
     {"resources.claims", kRefused, kLaterDra},
     {"resources.limits", kDone, "cgroup limits"},
     {"resources.requests", kDone, "cgroup weights, admission"},
@@ -262,7 +262,6 @@ constexpr struct {
     {"spec.C[].startupProbe.httpGet.protocol", "HTTP2", kAlpha},
     {"spec.C[].securityContext.appArmorProfile.type", "RuntimeDefault", "refused until AppArmor is built"},
     {"spec.C[].securityContext.appArmorProfile.type", "Localhost", "refused until AppArmor is built"},
-    {"spec.volumes[].emptyDir.medium", "HugePages*", "refused until huge page volumes are built"},
 };
 
 constexpr const char* kContainerLists[] = {"containers", "initContainers"};

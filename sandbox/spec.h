@@ -35,10 +35,11 @@ enum class QosClass { kGuaranteed, kBurstable, kBestEffort };
 /// Something that can be mounted, made ready once per pod (volumes) under a name.
 struct VolumeSource {
   enum class Kind {
-    kHostPath,  // `path` on the host: directory, file, socket or device; bound as it is
-    kTmpfs,     // a new tmpfs of this pod, `size_bytes` (0 = kernel's default), mode 01777 unless set
-    kMqueue,    // POSIX message queues of the pod's ipc namespace
-    kImage,     // read-only view of an image: `lower_dirs`, top first
+    kHostPath,   // `path` on the host: directory, file, socket or device; bound as it is
+    kTmpfs,      // a new tmpfs of this pod, `size_bytes` (0 = kernel's default), mode 01777 unless set
+    kHugePages,  // a new hugetlbfs of this pod with pages of `page_size_bytes`
+    kMqueue,     // POSIX message queues of the pod's ipc namespace
+    kImage,      // read-only view of an image: `lower_dirs`, top first
   };
   Kind kind = Kind::kHostPath;
   std::string path;
@@ -46,6 +47,7 @@ struct VolumeSource {
   std::uint32_t mode = 01777;
   std::optional<std::uint32_t> gid;
   std::vector<std::string> lower_dirs;
+  std::uint64_t page_size_bytes = 0;
 };
 
 struct VolumeSpec {

@@ -64,6 +64,7 @@ absl::Status ApplyContents(const VolumePlan& plan) {
 absl::Status ApplyOther(const VolumePlan& plan, const kube::Volume& volume) {
   if (volume.hostPath) return CheckHostPath(*volume.hostPath);
   if (volume.emptyDir->medium == "Memory") return absl::OkStatus();
+  if (IsHugePageMedium(volume.emptyDir->medium)) return HugePageSize(*plan.pod, volume.emptyDir->medium).status();
   RETURN_IF_ERROR(sandbox::MakeDirectory(PodsRoot(plan.root_dir), 0700));
   ASSIGN_OR_RETURN(const UniqueFd pods, OpenOwnDirectory(PodsRoot(plan.root_dir)));
   ASSIGN_OR_RETURN(const UniqueFd pod_directory, MakeInside(pods.get(), plan.pod->metadata.uid, 0700));
@@ -138,6 +139,9 @@ ReadyVolumes VolumesOf(const VolumePlan& plan, const NodeInfo& node) {
       ready.source.path = volume.hostPath->path;
     } else if (volume.emptyDir->medium == "Memory") {
       ready.source = MemoryVolume(*plan.pod, *volume.emptyDir, node);
+      ready.fs_group = group;
+    } else if (IsHugePageMedium(volume.emptyDir->medium)) {
+      ready.source = HugePageVolume(*plan.pod, *volume.emptyDir);
       ready.fs_group = group;
     } else {
       ready.source.path = absl::StrCat(PodsRoot(plan.root_dir), "/", uid, "/", kEmptyDirs, "/", volume.name);

@@ -132,8 +132,9 @@ absl::StatusOr<std::vector<UniqueFd>> NativeSandbox::PrepareVolumes() const {
       case VolumeSource::Kind::kHostPath:
         mounted = CloneHostPath(volume.source.path);
         break;
-      case VolumeSource::Kind::kTmpfs: {
-        TmpfsSpec tmpfs{volume.source.size_bytes, volume.source.mode, -1};
+      case VolumeSource::Kind::kTmpfs:
+      case VolumeSource::Kind::kHugePages: {
+        TmpfsSpec tmpfs{volume.source.size_bytes, volume.source.page_size_bytes, volume.source.mode, -1};
         if (volume.source.gid.has_value()) tmpfs.gid = *volume.source.gid;
         mounted = MountTmpfs(tmpfs);
         break;

@@ -101,6 +101,7 @@ void Describe(Archive& archive, Resources& resources) {
   archive.Optional(resources.cpu_period_us);
   archive.Optional(resources.memory_limit_bytes);
   archive.Optional(resources.memory_min_bytes);
+  archive.Optional(resources.memory_low_bytes);
   archive.Optional(resources.memory_high_bytes);
   archive.Optional(resources.memory_swap_bytes);
   archive.Optional(resources.pids_limit);
@@ -117,6 +118,7 @@ void Describe(Archive& archive, VolumeSpec& volume) {
   archive.Number(volume.source.kind);
   archive.Text(volume.source.path);
   archive.Number(volume.source.size_bytes);
+  archive.Number(volume.source.page_size_bytes);
   archive.Number(volume.source.mode);
   archive.Optional(volume.source.gid);
   archive.List(volume.source.lower_dirs, [&](std::string& dir) { archive.Text(dir); });

@@ -140,19 +140,22 @@ absl::StatusOr<UniqueFd> MountOverlay(const OverlaySpec& spec) {
 }
 
 absl::StatusOr<UniqueFd> MountTmpfs(const TmpfsSpec& spec) {
-  UniqueFd fs(::fsopen("tmpfs", FSOPEN_CLOEXEC));
-  if (!fs.valid()) return ErrnoError(errno, "tmpfs");
+  const bool huge = spec.page_size_bytes > 0;
+  const char* type = huge ? "hugetlbfs" : "tmpfs";
+  UniqueFd fs(::fsopen(type, FSOPEN_CLOEXEC));
+  if (!fs.valid()) return ErrnoError(errno, type);
   auto set = [&](const char* key, const std::string& value) {
     return ::fsconfig(fs.get(), FSCONFIG_SET_STRING, key, value.c_str(), 0) == 0;
   };
   char mode[16];
   std::snprintf(mode, sizeof(mode), "%o", spec.mode);
-  if ((spec.size_bytes > 0 && !set("size", absl::StrCat(spec.size_bytes))) || !set("mode", mode) ||
+  if ((huge && !set("pagesize", absl::StrCat(spec.page_size_bytes))) ||
+      (spec.size_bytes > 0 && !set("size", absl::StrCat(spec.size_bytes))) || !set("mode", mode) ||
       (spec.gid >= 0 && !set("gid", absl::StrCat(spec.gid))) ||
       ::fsconfig(fs.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0)
-    return ErrnoError(errno, "tmpfs");
+    return ErrnoError(errno, type);
   UniqueFd mounted(::fsmount(fs.get(), FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
-  if (!mounted.valid()) return ErrnoError(errno, "tmpfs");
+  if (!mounted.valid()) return ErrnoError(errno, type);
   return mounted;
 }
 

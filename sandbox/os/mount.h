@@ -25,7 +25,8 @@ struct OverlaySpec {
 absl::StatusOr<UniqueFd> MountOverlay(const OverlaySpec& spec);
 
 struct TmpfsSpec {
-  std::uint64_t size_bytes = 0;  // 0 = the kernel's default
+  std::uint64_t size_bytes = 0;       // 0 = the kernel's default
+  std::uint64_t page_size_bytes = 0;  // a hugetlbfs with such pages instead
   std::uint32_t mode = 01777;
   std::int64_t gid = -1;
 };

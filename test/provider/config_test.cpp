@@ -41,6 +41,25 @@ TEST_CASE("a configuration file sets what it names and nothing else", "[config]"
   CHECK(config.max_pods == 500);
 }
 
+TEST_CASE("CPU quota and memory protection are configured as a kubelet's", "[config]") {
+  Config config;
+  const std::string head = "apiVersion: burstlet.io/v1alpha1\nkind: BurstletConfiguration\n";
+  REQUIRE(ParseConfig("b.yaml",
+                      head + "cpuCFSQuota: false\ncpuCFSQuotaPeriod: 20ms\nmemoryThrottlingFactor: 0.8\n"
+                             "memoryReservationPolicy: TieredReservation\n",
+                      config)
+              .ok());
+  CHECK_FALSE(config.cpu_cfs_quota);
+  CHECK(config.cpu_cfs_quota_period == std::chrono::milliseconds(20));
+  CHECK(config.memory_throttling_factor == 0.8);
+  CHECK(config.memory_reservation_policy == "TieredReservation");
+  CHECK(ErrorOf("cpuCFSQuotaPeriod: 2s\n") ==
+        "b.yaml: line 3: cpuCFSQuotaPeriod: must be between 1ms and 1s, inclusive");
+  CHECK(ErrorOf("memoryThrottlingFactor: 1.5\n") ==
+        "b.yaml: line 3: memoryThrottlingFactor: \"1.5\" must be greater than 0 and less than or equal to 1.0");
+  CHECK(ErrorOf("memoryReservationPolicy: Hard\n").find("\"Hard\" is none of") != std::string::npos);
+}
+
 TEST_CASE("what is wrong in a configuration file is named with its line", "[config]") {
   CHECK(ErrorOf("maxPodz: 5\n") == "b.yaml: line 3: unknown field \"maxPodz\"");
   CHECK(ErrorOf("\nauthentication:\n  x509:\n    caFile: x\n") ==

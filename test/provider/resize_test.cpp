@@ -182,8 +182,8 @@ TEST_CASE("an allocation stands in for what is wanted", "[resize]") {
   CHECK(IncreasesRequests(allocated, *desired));
   CHECK_FALSE(IncreasesRequests(*desired, allocated));
   CHECK(ResizeMessage("Pod resize OutOfcpu", allocated, 2, "no \"cpu\"") ==
-        R"(Pod resize OutOfcpu: {"generation":2,"containers":[{"name":"a","resources":{"limits":{"cpu":"100m",)"
-        R"("memory":"64Mi"},"requests":{"cpu":"100m","memory":"64Mi"}}}],"error":"no \"cpu\""})");
+        R"(Pod resize OutOfcpu: {"containers":[{"name":"a","resources":{"limits":{"cpu":"100m","memory":"64Mi"},)"
+        R"("requests":{"cpu":"100m","memory":"64Mi"}}}],"generation":2,"error":"no \"cpu\""})");
 }
 
 TEST_CASE("resizes get what becomes free by need, priority, class and age", "[resize]") {

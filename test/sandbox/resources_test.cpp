@@ -79,6 +79,29 @@ TEST_CASE("volumes: host paths, tmpfs, images, queues, read-only and shared betw
   CHECK(::access((host + "/file").c_str(), F_OK) == 0);
 }
 
+TEST_CASE("a volume of huge pages is a file system of its own, for who may have such pages", "[root]") {
+  SKIP_UNLESS_ROOT;
+  if (::access("/sys/kernel/mm/hugepages/hugepages-2048kB", F_OK) != 0) {
+    WARN("skipped: this kernel has no huge pages of 2 MiB");
+    return;
+  }
+  Fixture fixture;
+  SandboxSpec pod = fixture.PodSpec("pod-a");
+  VolumeSource source;
+  source.kind = VolumeSource::Kind::kHugePages;
+  source.page_size_bytes = 2 << 20;
+  source.mode = 0777;
+  source.gid = 2345;
+  pod.volumes = {{"huge", source}};
+  Sandbox& sandbox = fixture.Create(pod);
+  ContainerSpec spec = fixture.ShellSpec(
+      "c1", "grep ' /huge ' /proc/mounts | cut -d' ' -f3; stat -c '%a %g' /huge; stat -f -c %s /huge");
+  spec.mounts = {{"huge", "", "", "/huge", false, false, Propagation::kPrivate}};
+  fixture.Run(sandbox, spec);
+  CHECK(LogText(spec.log_path) == "hugetlbfs\n777 2345\n2097152\n");
+  CHECK(sandbox.Remove().ok());
+}
+
 TEST_CASE("a read-only root file system takes writes only where volumes are", "[root]") {
   SKIP_UNLESS_ROOT;
   Fixture fixture;

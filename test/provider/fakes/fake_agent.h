@@ -111,6 +111,8 @@ class FakeAgent {
     });
   }
 
+  kube::TaskGroup& tasks() { return tasks_; }
+
   kube::Loop loop;
   FakeObjectSource objects;
   FakeEvents events;

@@ -10,8 +10,8 @@
 namespace burstlet::sandbox {
 
 BURSTLET_API_FIELDS(Resources, (), cpu_shares, cpu_quota_us, cpu_period_us, memory_limit_bytes, memory_min_bytes,
-                    memory_high_bytes, memory_swap_bytes, pids_limit, cpuset_cpus, hugepage_limits);
-BURSTLET_API_FIELDS(VolumeSource, (kind), path, size_bytes, mode, gid, lower_dirs);
+                    memory_low_bytes, memory_high_bytes, memory_swap_bytes, pids_limit, cpuset_cpus, hugepage_limits);
+BURSTLET_API_FIELDS(VolumeSource, (kind), path, size_bytes, page_size_bytes, mode, gid, lower_dirs);
 BURSTLET_API_FIELDS(VolumeSpec, (name), source);
 BURSTLET_API_FIELDS(MountSpec, (destination), volume, host_path, sub_path, read_only, recursive_read_only, propagation);
 BURSTLET_API_FIELDS(DeviceSpec, (host_path), container_path, access);
@@ -39,7 +39,7 @@ const char* Name(sandbox::QosClass qos) {
   return kNames[static_cast<int>(qos)];
 }
 const char* Name(sandbox::VolumeSource::Kind kind) {
-  constexpr const char* kNames[] = {"hostPath", "tmpfs", "mqueue", "image"};
+  constexpr const char* kNames[] = {"hostPath", "tmpfs", "hugePages", "mqueue", "image"};
   return kNames[static_cast<int>(kind)];
 }
 const char* Name(sandbox::Propagation propagation) {
