@@ -20,8 +20,8 @@ struct ContainerStatuses {
 ContainerStatuses MakeContainerStatuses(const kube::Pod& pod, const PodRuntimeView& view,
                                         const kube::PodStatus& previous);
 
-/// status.resources: of a running pod what its cgroup has been given (as far as that can be told from what is asked), of
-/// others what is asked. Source: kubelet_pods.go, convertToAPIPodLevelResourcesStatus.
+/// status.resources: of a running pod what its cgroup has been given (as far as that can be told from what is asked),
+/// of others what is asked. Source: kubelet_pods.go, convertToAPIPodLevelResourcesStatus.
 kube::ResourceRequirements PodResourcesStatus(const kube::Pod& pod, const PodRuntimeView& view,
                                               const std::string& phase);
 
