@@ -81,6 +81,19 @@ class Compiler {
     plan_.Add(StepKind::kMountFs, fields);
   }
 
+  /// The host's id behind the pod's root: who owns what is made for it.
+  std::uint32_t Root() const {
+    return input_.sandbox->user_namespace.empty() ? 0 : input_.sandbox->user_namespace[0].host_id;
+  }
+
+  /// A tmpfs of the pod's root.
+  std::vector<std::string> OwnedBy(std::vector<std::string> options) const {
+    if (Root() == 0) return options;
+    options.push_back(absl::StrCat("uid=", Root()));
+    options.push_back(absl::StrCat("gid=", Root()));
+    return options;
+  }
+
   void AddNode(const std::string& path, std::uint32_t mode, dev_t device, std::uint32_t uid = 0,
                std::uint32_t gid = 0) {
     plan_.Add(StepKind::kNode, FieldWriter().Text(path).Number(mode).Number(device).Number(uid).Number(gid));
@@ -90,14 +103,14 @@ class Compiler {
     const std::uint64_t read_only = container().privileged ? 0 : static_cast<std::uint64_t>(MOUNT_ATTR_RDONLY);
     MountFs("proc", "/proc", kSafe, warden::kTargetNoLinks);
     MountFs("tmpfs", "/dev", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, warden::kTargetNoLinks,
-            {"mode=755", "size=65536k"});
-    for (const Node& node : kNodes) AddNode(node.path, S_IFCHR | 0666, makedev(node.major, node.minor));
+            OwnedBy({"mode=755", "size=65536k"}));
+    for (const Node& node : kNodes) AddNode(node.path, S_IFCHR | 0666, makedev(node.major, node.minor), Root(), Root());
     const std::pair<const char*, const char*> links[] = {
         {"/proc/self/fd", "/dev/fd"},       {"/proc/self/fd/0", "/dev/stdin"}, {"/proc/self/fd/1", "/dev/stdout"},
         {"/proc/self/fd/2", "/dev/stderr"}, {"/proc/kcore", "/dev/core"},      {"pts/ptmx", "/dev/ptmx"}};
     for (const auto& [content, path] : links) plan_.Add(StepKind::kSymlink, FieldWriter().Text(content).Text(path));
     MountFs("devpts", "/dev/pts", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, warden::kTargetNoLinks,
-            {"newinstance", "ptmxmode=0666", "mode=0620", "gid=5"});
+            {"newinstance", "ptmxmode=0666", "mode=0620", absl::StrCat("gid=", Root() + 5)});
     if (container().tty) plan_.AddText(StepKind::kConsole, "/dev/console");
     if (!Mounted("/dev/mqueue")) MountFs("mqueue", "/dev/mqueue", kSafe, warden::kTargetNoLinks);
     if (!Mounted("/dev/shm")) AddShm();
@@ -107,7 +120,7 @@ class Compiler {
       MountFs("cgroup2", "/sys/fs/cgroup", kSafe | read_only, warden::kTargetNoLinks);
       return;
     }
-    MountFs("tmpfs", "/sys/fs/cgroup", kSafe, warden::kTargetNoLinks, {"mode=755", "size=64k"});
+    MountFs("tmpfs", "/sys/fs/cgroup", kSafe, warden::kTargetNoLinks, OwnedBy({"mode=755", "size=64k"}));
     for (const std::string& name : input_.v1_mounts) {
       std::vector<std::string> controllers = absl::StrSplit(name, ',');
       MountFs("cgroup", "/sys/fs/cgroup/" + name, kSafe | read_only, warden::kTargetNoLinks | warden::kOptional,
@@ -145,6 +158,7 @@ class Compiler {
     return absl::OkStatus();
   }
 
+  /// In a user namespace the nodes keep the host's owners, who are nobody there: its root gets no disk by them.
   /// A privileged container has the host's device nodes, but terminals and shared memory of its own.
   void AddHostDevices(const std::string& directory, int depth) {
     DIR* stream = ::opendir(directory.c_str());
@@ -195,6 +209,7 @@ class Compiler {
       if (!cloned.ok())
         return WithReason(Annotate(cloned.status(), absl::StrCat("mount ", mount.destination)), "CreateContainerError");
       index = Keep(*std::move(cloned));
+      if (Root() != 0) flags |= warden::kBindIdMapped;
     } else {
       const auto& volumes = input_.sandbox->volumes;
       auto found = std::find_if(volumes.begin(), volumes.end(),
@@ -203,6 +218,8 @@ class Compiler {
         return CreateError(absl::StatusCode::kInvalidArgument, absl::StrCat("no volume \"", mount.volume, "\""));
       source = BindSource::kVolume;
       index = static_cast<std::uint64_t>(found - volumes.begin());
+      // The others are made with the pod's ids.
+      if (Root() != 0 && found->source.kind == VolumeSource::Kind::kHostPath) flags |= warden::kBindIdMapped;
       sub_path = mount.sub_path;
       if (!sub_path.empty() && sub_path[0] == '/')
         return CreateError(absl::StatusCode::kInvalidArgument, absl::StrCat("subPath ", sub_path, " is absolute"));

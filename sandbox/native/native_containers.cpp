@@ -103,11 +103,18 @@ NativeSandbox::Entry* NativeSandbox::Find(const std::string& container_id) {
 absl::StatusOr<UniqueFd> NativeSandbox::PrepareRootfs(const ContainerSpec& spec) {
   std::string base = context_.paths.Container(id(), spec.id);
   RETURN_IF_ERROR(MakeDirectoryNew(base, 0700));
-  OverlaySpec overlay{spec.rootfs.lower_dirs, base + "/upper", base + "/work", context_.paths.Scratch()};
+  OverlaySpec overlay{spec.rootfs.lower_dirs, base + "/upper", base + "/work", context_.paths.Scratch(),
+                      user_namespace_.get()};
   // The writable layer's own mode is that of the container's "/".
   RETURN_IF_ERROR(MakeDirectoryNew(overlay.upper_dir, 0755));
   if (::chmod(overlay.upper_dir.c_str(), 0755) != 0) return ErrnoError(errno, overlay.upper_dir);
   RETURN_IF_ERROR(MakeDirectoryNew(overlay.work_dir, 0700));
+  if (user_namespace_.valid()) {
+    // The layers below are mapped by their mounts; what the container writes has the shifted ids on the disk too.
+    for (const std::string& path : {overlay.upper_dir, overlay.work_dir}) {
+      if (::chown(path.c_str(), IdBase(), IdBase()) != 0) return ErrnoError(errno, path);
+    }
+  }
   return MountOverlay(overlay);
 }
 

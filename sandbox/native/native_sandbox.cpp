@@ -42,8 +42,13 @@ absl::StatusOr<std::string> SysctlPath(const SandboxSpec& spec, const std::strin
 
 absl::Status Validate(const SandboxSpec& spec) {
   if (!Paths::ValidId(spec.id)) return absl::InvalidArgumentError(absl::StrCat("sandbox id \"", spec.id, "\""));
-  if (!spec.user_namespace.empty())
-    return absl::UnimplementedError("user namespaces (hostUsers: false) are not supported");
+  if (!spec.user_namespace.empty()) {
+    const IdMap& ids = spec.user_namespace[0];
+    if (spec.user_namespace.size() != 1 || ids.container_id != 0 || ids.host_id == 0 || ids.count == 0)
+      return absl::InvalidArgumentError("a user namespace has one range of ids, from its root on");
+    if (spec.host_network || spec.host_pid || spec.host_ipc)
+      return absl::InvalidArgumentError("a pod with a user namespace can't have namespaces of the host");
+  }
   if (spec.volumes.size() + 8 > warden::kMaxFds) return absl::InvalidArgumentError("the pod has too many volumes");
   return absl::OkStatus();
 }
@@ -53,6 +58,7 @@ unsigned SpawnFlags(const SandboxSpec& spec) {
   if (!spec.host_network) flags |= warden::kNewNet;
   if (!spec.host_ipc) flags |= warden::kNewIpc;
   if (!spec.host_pid) flags |= warden::kPidOne;
+  if (!spec.user_namespace.empty()) flags |= warden::kNewUser;
   return flags;
 }
 
@@ -98,11 +104,14 @@ absl::Status NativeSandbox::SetUp() {
   const SandboxSpec& spec = state_.spec;
   if (::mkdir(context_.paths.Containers(spec.id).c_str(), 0700) != 0) return ErrnoError(errno, "containers");
   ASSIGN_OR_RETURN(UniqueFd directory, OpenDirectory(context_.paths.Sandbox(spec.id)));
-  ASSIGN_OR_RETURN(WardenProcess process, context_.pool->Take(SpawnFlags(spec)));
+  ASSIGN_OR_RETURN(
+      WardenProcess process,
+      context_.pool->Take(SpawnFlags(spec), spec.user_namespace.empty() ? IdMap() : spec.user_namespace[0]));
   warden_pid_ = process.pid;
   state_.warden_pid = process.pid;
   pidfd_ = std::move(process.pidfd);
   client_ = std::move(process.client);
+  user_namespace_ = std::move(process.user_namespace);
   RETURN_IF_ERROR(SetUpNetwork(process));
   RETURN_IF_ERROR(context_.cgroups->Create(PodCgroup(), CgroupTree::Kind::kInner));
   RETURN_IF_ERROR(context_.cgroups->SetResources(PodCgroup(), spec.resources, true));
@@ -134,13 +143,13 @@ absl::StatusOr<std::vector<UniqueFd>> NativeSandbox::PrepareVolumes() const {
         break;
       case VolumeSource::Kind::kTmpfs:
       case VolumeSource::Kind::kHugePages: {
-        TmpfsSpec tmpfs{volume.source.size_bytes, volume.source.page_size_bytes, volume.source.mode, -1};
-        if (volume.source.gid.has_value()) tmpfs.gid = *volume.source.gid;
+        TmpfsSpec tmpfs{volume.source.size_bytes, volume.source.page_size_bytes, volume.source.mode, IdBase(), IdBase()};
+        if (volume.source.gid.has_value()) tmpfs.gid = IdBase() + *volume.source.gid;
         mounted = MountTmpfs(tmpfs);
         break;
       }
       case VolumeSource::Kind::kImage:
-        mounted = MountOverlay({volume.source.lower_dirs, "", "", context_.paths.Scratch()});
+        mounted = MountOverlay({volume.source.lower_dirs, "", "", context_.paths.Scratch(), user_namespace_.get()});
         break;
       case VolumeSource::Kind::kMqueue:
         break;
@@ -201,6 +210,9 @@ absl::StatusOr<std::unique_ptr<Sandbox>> NativeSandbox::Adopt(NativeContext& con
   request.header.type = warden::MessageType::kDescribe;
   WardenAnswer answer;
   RETURN_IF_ERROR(sandbox->client_->Call(request, {}, answer));
+  sandbox->user_namespace_ = UniqueFd(answer.Take(warden::kFdUserNamespace));
+  if (sandbox->user_namespace_.valid() == sandbox->state_.spec.user_namespace.empty())
+    return absl::FailedPreconditionError("the warden's user namespace is not the pod's");
   {
     std::lock_guard<std::mutex> lock(sandbox->mutex_);
     RETURN_IF_ERROR(sandbox->ReadRecords(sandbox->pending_));

@@ -79,6 +79,10 @@ class NativeSandbox : public Sandbox {
   absl::StatusOr<UniqueFd> PrepareRootfs(const ContainerSpec& spec);
   absl::Status Launch(const ContainerSpec& spec, const LaunchPlan& plan);
   void CleanUp(const std::string& container_id);
+  /// The host's id behind the pod's root.
+  std::uint32_t IdBase() const {
+    return state_.spec.user_namespace.empty() ? 0 : state_.spec.user_namespace[0].host_id;
+  }
   bool OwnPidNamespace() const { return !state_.spec.host_pid && !state_.spec.share_process_namespace; }
   std::string PodCgroup() const;
   std::string ContainerCgroup(const std::string& container_id) const;
@@ -94,6 +98,7 @@ class NativeSandbox : public Sandbox {
   std::unique_ptr<WardenClient> client_;
   UniqueFd events_;
   UniqueFd pidfd_;
+  UniqueFd user_namespace_;  // invalid: the host's
   pid_t warden_pid_ = 0;
   bool dead_ = false;
   bool removed_ = false;

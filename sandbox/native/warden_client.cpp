@@ -90,7 +90,7 @@ absl::Status WardenClient::WaitReadable() {
   }
 }
 
-absl::Status WardenClient::AwaitReady() {
+absl::Status WardenClient::AwaitReady(UniqueFd* user_namespace) {
   std::lock_guard<std::mutex> lock(mutex_);
   RETURN_IF_ERROR(WaitReadable());
   WardenAnswer answer;
@@ -98,6 +98,7 @@ absl::Status WardenClient::AwaitReady() {
     return absl::UnavailableError("the warden ended while it started");
   if (answer.reply.error != 0)
     return absl::InternalError(absl::StrCat("the warden can't start: ", std::string(answer.reply.text)));
+  if (user_namespace != nullptr) *user_namespace = UniqueFd(answer.Take(warden::kFdUserNamespace));
   return absl::OkStatus();
 }
 

@@ -40,7 +40,8 @@ class WardenClient {
   static absl::StatusOr<Adopted> Reach(int directory_fd);
 
   /// Waits for the record a new warden sends once its namespaces exist.
-  absl::Status AwaitReady();
+  /// `user_namespace` gets the pod's own one, if it has one.
+  absl::Status AwaitReady(UniqueFd* user_namespace = nullptr);
   absl::Status Call(warden::Request& request, const std::vector<int>& fds, WardenAnswer& answer);
 
  private:

@@ -92,7 +92,7 @@ void WardenPool::Discard(WardenProcess process) {
     LogIfError(network_->Detach(process.network_owner), "Failed to free a pooled address");
 }
 
-absl::StatusOr<WardenProcess> WardenPool::Spawn(unsigned flags) {
+absl::StatusOr<WardenProcess> WardenPool::Spawn(unsigned flags, const IdMap& ids) {
   int pair[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return ErrnoError(errno, "socketpair");
   UniqueFd ours(pair[0]);
@@ -100,6 +100,10 @@ absl::StatusOr<WardenProcess> WardenPool::Spawn(unsigned flags) {
   SubprocessSpec spec;
   spec.program_fd = program_.get();
   spec.args = {"burstlet-warden", absl::StrCat(flags)};
+  if ((flags & warden::kNewUser) != 0) {
+    spec.args.push_back(absl::StrCat(ids.host_id));
+    spec.args.push_back(absl::StrCat(ids.count));
+  }
   spec.fds = {{warden::kControlFd, theirs.get()}};
   if ((flags & warden::kPidOne) != 0) spec.clone_flags |= CLONE_NEWPID;
   absl::StatusOr<Subprocess> started = sandbox::Spawn(spec);
@@ -110,7 +114,7 @@ absl::StatusOr<WardenProcess> WardenPool::Spawn(unsigned flags) {
   process.pidfd = std::move(started->pidfd);
   process.client = std::make_unique<WardenClient>(std::move(ours));
   absl::Status status = cgroups_.Join(cgroups_.WardensPath(), process.pid);
-  if (status.ok()) status = process.client->AwaitReady();
+  if (status.ok()) status = process.client->AwaitReady(&process.user_namespace);
   // Last in line when memory is short: with it the pod would go (no harm where the kernel refuses).
   WriteFile(absl::StrCat("/proc/", process.pid, "/oom_score_adj"), "-998").IgnoreError();
   if (status.ok() && network_ != nullptr && (flags & warden::kNewNet) != 0) {
@@ -134,7 +138,7 @@ absl::StatusOr<WardenProcess> WardenPool::Spawn(unsigned flags) {
   return process;
 }
 
-absl::StatusOr<WardenProcess> WardenPool::Take(unsigned flags) {
+absl::StatusOr<WardenProcess> WardenPool::Take(unsigned flags, const IdMap& ids) {
   if (flags == kUsualFlags) {
     std::unique_lock<std::mutex> lock(mutex_);
     paused_ = false;
@@ -150,7 +154,7 @@ absl::StatusOr<WardenProcess> WardenPool::Take(unsigned flags) {
     }
     changed_.notify_all();
   }
-  return Spawn(flags);
+  return Spawn(flags, ids);
 }
 
 void WardenPool::Refill() {
@@ -163,7 +167,7 @@ void WardenPool::Refill() {
       continue;
     }
     lock.unlock();
-    absl::StatusOr<WardenProcess> process = Spawn(kUsualFlags);
+    absl::StatusOr<WardenProcess> process = Spawn(kUsualFlags, IdMap());
     lock.lock();
     if (process.ok()) {
       ready_.push_back(*std::move(process));

@@ -18,6 +18,7 @@
 #include "sandbox/net/pod_network.h"
 #include "sandbox/os/cgroup.h"
 #include "sandbox/os/unique_fd.h"
+#include "sandbox/spec.h"
 
 namespace burstlet::sandbox {
 
@@ -26,6 +27,7 @@ struct WardenProcess {
   pid_t pid = 0;
   UniqueFd pidfd;
   std::unique_ptr<WardenClient> client;
+  UniqueFd user_namespace;    // the pod's own, if it has one
   std::string network_owner;  // its name in the network's books; empty = none
   PodAddresses addresses;
 };
@@ -43,7 +45,8 @@ class WardenPool {
   ~WardenPool();
 
   /// A warden with `flags` (warden::SpawnFlags); from the pool when they are the usual ones.
-  absl::StatusOr<WardenProcess> Take(unsigned flags);
+  /// With warden::kNewUser `ids` are the user namespace's; such a warden is made when it is asked for.
+  absl::StatusOr<WardenProcess> Take(unsigned flags, const IdMap& ids = {});
   /// Starts filling; before Recover is done nothing is spawned.
   void Start();
   /// Ends a warden that was never set up.
@@ -52,7 +55,7 @@ class WardenPool {
  private:
   WardenPool(const Config& config, CgroupTree& cgroups, PodNetwork* network)
       : config_(config), cgroups_(cgroups), network_(network) {}
-  absl::StatusOr<WardenProcess> Spawn(unsigned flags);
+  absl::StatusOr<WardenProcess> Spawn(unsigned flags, const IdMap& ids);
   void Refill();
 
   const Config config_;

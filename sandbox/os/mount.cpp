@@ -2,9 +2,13 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 
+#include <atomic>
 #include <cerrno>
+#include <cstdio>
 #include <mutex>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "metrics/status.h"
@@ -35,6 +39,41 @@ class OptionPath {
  private:
   UniqueFd fd_;
   std::string text_;
+};
+
+/// A layer seen with the ids of a user namespace: a detached mount, or attached at a place of the agent's for as long
+/// as the overlay is being made, since kernels before 6.15 take layers only from the caller's own mounts.
+class MappedLayer {
+ public:
+  static absl::StatusOr<MappedLayer> Open(const std::string& path, int user_namespace, const std::string& place) {
+    UniqueFd layer(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!layer.valid()) return ErrnoError(errno, absl::StrCat("layer ", path));
+    MappedLayer mapped;
+    mapped.mount_ = UniqueFd(CloneMount(layer.get(), false));
+    if (!mapped.mount_.valid()) return ErrnoError(errno, absl::StrCat("layer ", path));
+    if (SetMountAttributes(mapped.mount_.get(), 0, 0, MS_PRIVATE, false, user_namespace) != 0)
+      return ErrnoError(errno, absl::StrCat("map the ids of layer ", path));
+    if (place.empty()) return mapped;
+    RETURN_IF_ERROR(MakeDirectory(place, 0700));
+    UniqueFd target(::open(place.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!target.valid() || MoveMountTo(mapped.mount_.get(), target.get()) != 0) return ErrnoError(errno, place);
+    mapped.place_ = place;
+    return mapped;
+  }
+  MappedLayer(MappedLayer&& other) noexcept
+      : mount_(std::move(other.mount_)), place_(std::exchange(other.place_, std::string())) {}
+  MappedLayer& operator=(MappedLayer&&) = delete;
+  ~MappedLayer() {
+    if (place_.empty()) return;
+    ::umount2(place_.c_str(), MNT_DETACH);
+    ::rmdir(place_.c_str());
+  }
+  std::string path() const { return place_.empty() ? absl::StrCat("/proc/self/fd/", mount_.get()) : place_; }
+
+ private:
+  MappedLayer() = default;
+  UniqueFd mount_;
+  std::string place_;
 };
 
 /// What the kernel wrote about a refused mount.
@@ -108,6 +147,25 @@ absl::StatusOr<UniqueFd> MountOverlayClassic(const OverlaySpec& spec) {
   return mounted;
 }
 
+absl::StatusOr<UniqueFd> MountOverlayPlain(const OverlaySpec& spec) {
+  return KernelHasLowerdirAppend() ? MountOverlayByParts(spec) : MountOverlayClassic(spec);
+}
+
+absl::StatusOr<UniqueFd> MountOverlayMapped(const OverlaySpec& spec, bool attached) {
+  static std::atomic<unsigned> counter{0};
+  const std::string place = absl::StrCat(spec.scratch_dir, "-", ++counter, "-");
+  std::vector<MappedLayer> layers;
+  layers.reserve(spec.lower_dirs.size());
+  OverlaySpec mapped = spec;
+  for (std::string& lower : mapped.lower_dirs) {
+    ASSIGN_OR_RETURN(MappedLayer layer,
+                     MappedLayer::Open(lower, spec.user_namespace, attached ? absl::StrCat(place, layers.size()) : ""));
+    lower = layer.path();
+    layers.push_back(std::move(layer));
+  }
+  return MountOverlayPlain(mapped);
+}
+
 absl::StatusOr<UniqueFd> Clone(int fd, const std::string& path) {
   UniqueFd mounted(CloneMount(fd, true));
   if (!mounted.valid()) return ErrnoError(errno, absl::StrCat("mount ", path));
@@ -132,11 +190,33 @@ absl::StatusOr<UniqueFd> MountOverlay(const OverlaySpec& spec) {
     UniqueFd layer(::open(spec.lower_dirs[0].c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!layer.valid()) return ErrnoError(errno, absl::StrCat("layer ", spec.lower_dirs[0]));
     ASSIGN_OR_RETURN(UniqueFd mounted, Clone(layer.get(), spec.lower_dirs[0]));
-    if (SetMountAttributes(mounted.get(), MOUNT_ATTR_RDONLY, 0, MS_PRIVATE, true) != 0)
+    if (SetMountAttributes(mounted.get(), MOUNT_ATTR_RDONLY, 0, MS_PRIVATE, true, spec.user_namespace) != 0)
       return ErrnoError(errno, absl::StrCat("mount ", spec.lower_dirs[0], " read-only"));
     return mounted;
   }
-  return KernelHasLowerdirAppend() ? MountOverlayByParts(spec) : MountOverlayClassic(spec);
+  if (spec.user_namespace < 0) return MountOverlayPlain(spec);
+  static std::atomic<bool> takes_detached{true};
+  if (takes_detached) {
+    absl::StatusOr<UniqueFd> mounted = MountOverlayMapped(spec, false);
+    if (mounted.ok()) return mounted;
+  }
+  absl::StatusOr<UniqueFd> mounted = MountOverlayMapped(spec, true);
+  if (mounted.ok()) takes_detached = false;
+  return mounted;
+}
+
+bool KernelMapsIds() {
+  static const bool maps = [] {
+    utsname name{};
+    if (::uname(&name) != 0) return false;
+    int major = 0;
+    int minor = 0;
+    if (std::sscanf(name.release, "%d.%d", &major, &minor) != 2) return false;
+    struct stat status{};
+    // Every mapping needs a user namespace to take it from.
+    return (major > 6 || (major == 6 && minor >= 3)) && ::stat("/proc/self/ns/user", &status) == 0;
+  }();
+  return maps;
 }
 
 absl::StatusOr<UniqueFd> MountTmpfs(const TmpfsSpec& spec) {
@@ -151,6 +231,7 @@ absl::StatusOr<UniqueFd> MountTmpfs(const TmpfsSpec& spec) {
   std::snprintf(mode, sizeof(mode), "%o", spec.mode);
   if ((huge && !set("pagesize", absl::StrCat(spec.page_size_bytes))) ||
       (spec.size_bytes > 0 && !set("size", absl::StrCat(spec.size_bytes))) || !set("mode", mode) ||
+      (spec.uid >= 0 && !set("uid", absl::StrCat(spec.uid))) ||
       (spec.gid >= 0 && !set("gid", absl::StrCat(spec.gid))) ||
       ::fsconfig(fs.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0)
     return ErrnoError(errno, type);

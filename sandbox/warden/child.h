@@ -26,6 +26,12 @@ struct Child {
   std::uint16_t columns = 0;
   std::uint16_t rows = 0;
   int slave_fd = -1;
+  /// The pod's user namespace, joined last; -1 = the host's. Until then the child is the host's root, and what it
+  /// makes in the file system belongs to the pod's (fsuid).
+  int user_namespace_fd = -1;
+  std::uint32_t id_base = 0;
+  std::uint32_t id_count = 0;
+  bool own_mounts = false;  // its mount and cgroup namespaces go to the user namespace too
   StepKind step = StepKind::kNone;
 };
 
@@ -65,6 +71,10 @@ PlanReader MapPlan(const Child& child, int plan_fd);
 /// Collects the process steps of `plan` into `process`; arguments and environment replace what was there before.
 void CollectProcess(const Child& child, PlanReader plan, ProcessPlan& process);
 
+/// From here on files are made in the name of the pod's root (user namespaces only).
+void BecomeFileOwner(const Child& child, bool host);
+/// Lowers or raises oom_score_adj; by a procfs of its own where `child` has none yet.
+void SetOomScore(const Child& child, const ProcessPlan& process);
 /// Joins the cgroups; before the file system steps, so that what they allocate is the container's.
 void EnterCgroups(const Child& child, const ProcessPlan& process);
 /// Makes the directory `path` below `base` with all its parents, resolved as RESOLVE_* says; dangling links in it are

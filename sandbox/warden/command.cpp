@@ -27,6 +27,9 @@ void CloseReplyFds(Command& command) {
   child.fd_count = count;
   child.null_fd = warden.null_fd;
   child.tty = (request.flags & kTty) != 0;
+  child.user_namespace_fd = warden.user_namespace_fd;
+  child.id_base = warden.id_base;
+  child.id_count = warden.id_count;
   child.columns = request.columns;
   child.rows = request.rows;
   for (int i = 0; i < 3; ++i) child.standard[i] = standard[i];
@@ -38,8 +41,11 @@ void CloseReplyFds(Command& command) {
   CollectProcess(child, MapPlan(child, plan_fd), process);
   child.step = StepKind::kCgroup;
   EnterCgroups(child, process);
+  // Before the container's mounts are entered, whose masked /proc would keep a new one from being mounted.
+  SetOomScore(child, process);
   if (::setns(container.pidfd, CLONE_NEWNS | CLONE_NEWCGROUP) != 0) Fail(child, errno, "enter the container");
   if (child.tty) {
+    BecomeFileOwner(child, false);
     int root = ::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     OpenTerminal(child, root);
   }

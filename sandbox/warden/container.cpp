@@ -77,6 +77,10 @@ int MakeStreams(Container& container, ChildEnds& ends) {
   child.fds = fds;
   child.fd_count = count;
   child.tty = (container.flags & kTty) != 0;
+  child.user_namespace_fd = warden.user_namespace_fd;
+  child.id_base = warden.id_base;
+  child.id_count = warden.id_count;
+  child.own_mounts = true;
   for (int i = 0; i < 3; ++i) child.standard[i] = ends.standard[i];
   // Opened anew: a mount can be cloned only by way of the mount namespace it is seen in.
   child.null_fd = ::open("/null", O_RDWR | O_CLOEXEC);
@@ -86,7 +90,9 @@ int MakeStreams(Container& container, ChildEnds& ends) {
   CollectProcess(child, plan, process);
   child.step = StepKind::kCgroup;
   EnterCgroups(child, process);
+  BecomeFileOwner(child, false);
   BuildRootfs(child, plan);
+  SetOomScore(child, process);
   BecomeProgram(child, plan, process);
 }
 

@@ -22,6 +22,10 @@ void ReopenLog(Warden& warden, const Request& request, FdList& fds, Reply& reply
 }
 
 void Describe(Warden& warden, const Request& request, Connection& connection, Reply& reply) {
+  if (request.id[0] == 0 && warden.user_namespace_fd >= 0) {
+    reply.fd_mask = kFdUserNamespace;
+    return ReplyOn(warden, connection.fd, request.header.sequence, reply, &warden.user_namespace_fd, 1);
+  }
   Container* container = FindContainer(warden, request.id);
   if (container == nullptr) {
     reply.error = ENOENT;

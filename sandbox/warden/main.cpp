@@ -212,6 +212,10 @@ bool Handle(Warden& warden, const Slot& slot, short revents) {
 int Main(int argc, char** argv) {
   Warden warden;
   warden.spawn_flags = argc > 1 ? static_cast<unsigned>(std::strtoul(argv[1], nullptr, 10)) : 0;
+  if ((warden.spawn_flags & kNewUser) != 0) {
+    warden.id_base = argc > 2 ? static_cast<std::uint32_t>(std::strtoul(argv[2], nullptr, 10)) : 0;
+    warden.id_count = argc > 3 ? static_cast<std::uint32_t>(std::strtoul(argv[3], nullptr, 10)) : 0;
+  }
   // Nothing in the pod may look into this process or reach its program file (CVE-2019-5736).
   ::prctl(PR_SET_DUMPABLE, 0);
   ::prctl(PR_SET_NAME, "burstlet-warden");      // older kernels name it after the descriptor it was executed from
@@ -237,7 +241,8 @@ int Main(int argc, char** argv) {
     ready.error = errno;
     std::snprintf(ready.text, sizeof(ready.text), "%s: %s", failed, strerror(errno));
   }
-  SendRecord(kControlFd, ready);
+  if (warden.user_namespace_fd >= 0) ready.fd_mask = kFdUserNamespace;
+  SendRecord(kControlFd, ready, &warden.user_namespace_fd, warden.user_namespace_fd >= 0 ? 1 : 0);
   if (failed != nullptr) return 1;
   Loop(warden);
 }

@@ -1,8 +1,12 @@
 // The pod's namespaces and the warden's private root: a tmpfs that holds the pod's volumes and nothing of the host.
+#include <linux/securebits.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <cstdio>
 #include <cstdlib>
 
@@ -15,12 +19,16 @@ namespace {
 
 using sandbox::MoveMountTo;
 
-int NewTmpfs(const char* size, const char* mode, unsigned attributes) {
+int NewTmpfs(const char* size, const char* mode, unsigned attributes, std::uint32_t owner = 0) {
   int fs = ::fsopen("tmpfs", FSOPEN_CLOEXEC);
   if (fs < 0) return -1;
   int mounted = -1;
+  char id[16];
+  std::snprintf(id, sizeof(id), "%u", owner);
   if ((size == nullptr || ::fsconfig(fs, FSCONFIG_SET_STRING, "size", size, 0) == 0) &&
       ::fsconfig(fs, FSCONFIG_SET_STRING, "mode", mode, 0) == 0 &&
+      (owner == 0 || (::fsconfig(fs, FSCONFIG_SET_STRING, "uid", id, 0) == 0 &&
+                      ::fsconfig(fs, FSCONFIG_SET_STRING, "gid", id, 0) == 0)) &&
       ::fsconfig(fs, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) == 0) {
     mounted = ::fsmount(fs, FSMOUNT_CLOEXEC, attributes);
   }
@@ -28,13 +36,18 @@ int NewTmpfs(const char* size, const char* mode, unsigned attributes) {
   return mounted;
 }
 
-/// Writes below a procfs of our own, which nothing in the pod can have mounted over (CVE-2025-52881).
-int WriteSysctl(const char* path, const char* value) {
+/// A procfs of our own, which nothing in the pod can have mounted over (CVE-2025-52881).
+int NewProc() {
   int fs = ::fsopen("proc", FSOPEN_CLOEXEC);
   if (fs < 0) return -1;
   int proc = -1;
   if (::fsconfig(fs, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) == 0) proc = ::fsmount(fs, FSMOUNT_CLOEXEC, 0);
   ::close(fs);
+  return proc;
+}
+
+int WriteSysctl(const char* path, const char* value) {
+  int proc = NewProc();
   if (proc < 0) return -1;
   char full[256];
   std::snprintf(full, sizeof(full), "sys/%s", path);
@@ -46,6 +59,80 @@ int WriteSysctl(const char* path, const char* value) {
   ::close(file);
   if (written != static_cast<ssize_t>(size)) return -1;
   return 0;
+}
+
+/// The settings of an ipc namespace are its root's, whatever capabilities others have.
+int WriteSysctlAsPod(const Warden& warden, const char* path, const char* value) {
+  if (warden.user_namespace_fd < 0) return WriteSysctl(path, value);
+  ::prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0);
+  ::syscall(SYS_setresuid, -1, warden.id_base, -1);
+  int result = WriteSysctl(path, value);
+  int error = errno;
+  ::syscall(SYS_setresuid, -1, 0, -1);
+  ::prctl(PR_SET_SECUREBITS, 0, 0, 0, 0);
+  errno = error;
+  return result;
+}
+
+int WriteAll(int directory, pid_t pid, const char* name, const char* text) {
+  char path[48];
+  std::snprintf(path, sizeof(path), "%d/%s", pid, name);
+  int file = ::openat(directory, path, O_WRONLY | O_CLOEXEC);
+  if (file < 0) return -1;
+  ssize_t size = static_cast<ssize_t>(std::strlen(text));
+  int result = ::write(file, text, static_cast<std::size_t>(size)) == size ? 0 : -1;
+  int error = errno;
+  ::close(file);
+  errno = error;
+  return result;
+}
+
+/// The child that makes the pod's namespaces from within its user namespace, and lives until they have been taken.
+[[noreturn]] void HoldNamespaces(int socket, int flags) {
+  char word = 0;
+  if (::read(socket, &word, 1) != 1) ::_exit(1);
+  if (::syscall(SYS_setgroups, 0, nullptr) != 0 || ::syscall(SYS_setresgid, 0, 0, 0) != 0 ||
+      ::syscall(SYS_setresuid, 0, 0, 0) != 0 || ::unshare(flags) != 0)
+    ::_exit(1);
+  if (::write(socket, &word, 1) == 1) (void)!::read(socket, &word, 1);
+  ::_exit(0);
+}
+
+/// A namespace belongs to the user namespace that its maker was in. The warden stays the host's root, so a child makes
+/// them and the warden enters: what the pod's CAP_NET_ADMIN may do in its network namespace depends on it.
+const char* MakeUserNamespace(Warden& warden, int flags) {
+  int pair[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return "socketpair";
+  int pidfd = -1;
+  pid_t pid = sandbox::CloneFork(CLONE_NEWUSER, &pidfd);
+  if (pid == 0) {
+    ::close(pair[0]);
+    HoldNamespaces(pair[1], flags);
+  }
+  ::close(pair[1]);
+  const char* failed = pid < 0 ? "user namespace" : nullptr;
+  int proc = failed == nullptr ? NewProc() : -1;
+  char map[40];
+  std::snprintf(map, sizeof(map), "0 %u %u", warden.id_base, warden.id_count);
+  char word = 0;
+  char path[32];
+  std::snprintf(path, sizeof(path), "%d/ns/user", pid);
+  if (failed == nullptr && (proc < 0 || WriteAll(proc, pid, "uid_map", map) != 0)) failed = "uid_map";
+  if (failed == nullptr && WriteAll(proc, pid, "gid_map", map) != 0) failed = "gid_map";
+  if (failed == nullptr && (::write(pair[0], &word, 1) != 1 || ::read(pair[0], &word, 1) != 1))
+    failed = "namespaces of the user namespace";
+  if (failed == nullptr) {
+    warden.user_namespace_fd = ::openat(proc, path, O_RDONLY | O_CLOEXEC);
+    if (warden.user_namespace_fd < 0) failed = "user namespace";
+  }
+  if (failed == nullptr && ::setns(pidfd, flags) != 0) failed = "enter namespaces";
+  int error = errno;
+  CloseFd(pair[0]);
+  CloseFd(proc);
+  CloseFd(pidfd);
+  if (pid > 0) ::waitpid(pid, nullptr, 0);
+  errno = error;
+  return failed;
 }
 
 int NewMqueue() {
@@ -79,10 +166,10 @@ int AttachVolume(Warden& warden, int mount_fd) {
   return moved;
 }
 
-int MakeShm(std::uint64_t bytes) {
+int MakeShm(std::uint64_t bytes, std::uint32_t owner) {
   char size[24];
   std::snprintf(size, sizeof(size), "%llu", static_cast<unsigned long long>(bytes));
-  int mounted = NewTmpfs(size, "1777", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  int mounted = NewTmpfs(size, "1777", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, owner);
   if (mounted < 0) return -1;
   int result = -1;
   int target = ::open("/shm", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -108,7 +195,7 @@ int CarryOut(Warden& warden, StepKind kind, FieldReader& fields, FdList& fds) {
     case StepKind::kSysctl: {
       const char* path = fields.Text();
       const char* value = fields.Text();
-      return fields.ok() ? WriteSysctl(path, value) : -1;
+      return fields.ok() ? WriteSysctlAsPod(warden, path, value) : -1;
     }
     case StepKind::kVolume: {
       std::uint64_t index = fields.Number();
@@ -122,7 +209,7 @@ int CarryOut(Warden& warden, StepKind kind, FieldReader& fields, FdList& fds) {
     }
     case StepKind::kShm: {
       std::uint64_t bytes = fields.Number();
-      return fields.ok() ? MakeShm(bytes) : -1;
+      return fields.ok() ? MakeShm(bytes, warden.id_base) : -1;
     }
     default:
       errno = EINVAL;
@@ -144,6 +231,11 @@ const char* EnterNamespaces(Warden& warden) {
   if ((warden.spawn_flags & kNewIpc) != 0) flags |= CLONE_NEWIPC;
   if ((warden.spawn_flags & kNewUts) != 0) flags |= CLONE_NEWUTS;
   warden.self_pidns_fd = ::open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+  if ((warden.spawn_flags & kNewUser) != 0) {
+    const char* failed = MakeUserNamespace(warden, flags & ~CLONE_NEWNS);
+    if (failed != nullptr) return failed;
+    flags = CLONE_NEWNS;
+  }
   if (::unshare(flags) != 0) return "unshare";
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return "make / private";
   int root = NewTmpfs("1m", "755", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);

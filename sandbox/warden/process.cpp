@@ -4,6 +4,7 @@
 #include <linux/filter.h>
 #include <linux/magic.h>
 #include <linux/seccomp.h>
+#include <linux/securebits.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -96,23 +97,6 @@ void TakeIdentity(const Child& child, const ProcessPlan& process) {
     return;
   }
   SetCapabilities(child, permitted, permitted);
-}
-
-void SetOomScore(const Child& child, std::int64_t adjustment) {
-  int proc = child.proc_fd;
-  if (proc < 0) {
-    int fs = ::fsopen("proc", FSOPEN_CLOEXEC);
-    if (fs < 0 || ::fsconfig(fs, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) return;
-    proc = ::fsmount(fs, FSMOUNT_CLOEXEC, 0);
-  }
-  int file = sandbox::OpenAt2(proc, "self/oom_score_adj", O_WRONLY, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
-  if (file < 0) return;
-  char text[16];
-  int size = std::snprintf(text, sizeof(text), "%lld", static_cast<long long>(adjustment));
-  // Lowering it needs CAP_SYS_RESOURCE, which nested hosts lack: going on is better than not running.
-  ssize_t written = ::write(file, text, static_cast<std::size_t>(size));
-  if (written < 0 && errno != EPERM && errno != EACCES) Fail(child, errno, "oom_score_adj");
-  ::close(file);
 }
 
 void SetRlimits(const Child& child, PlanReader plan) {
@@ -340,29 +324,86 @@ void OpenTerminal(Child& child, int root) {
   ::close(master);
 }
 
+void SetOomScore(const Child& child, const ProcessPlan& process) {
+  if (!process.has_oom_score) return;
+  int proc = child.proc_fd;
+  if (proc < 0) {
+    int fs = ::fsopen("proc", FSOPEN_CLOEXEC);
+    if (fs < 0 || ::fsconfig(fs, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) return;
+    proc = ::fsmount(fs, FSMOUNT_CLOEXEC, 0);
+  }
+  int file = sandbox::OpenAt2(proc, "self/oom_score_adj", O_WRONLY, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+  if (file < 0) return;
+  char text[16];
+  int size = std::snprintf(text, sizeof(text), "%lld", static_cast<long long>(process.oom_score_adj));
+  // Lowering it needs CAP_SYS_RESOURCE, which nested hosts lack: going on is better than not running.
+  ssize_t written = ::write(file, text, static_cast<std::size_t>(size));
+  if (written < 0 && errno != EPERM && errno != EACCES) Fail(child, errno, "oom_score_adj");
+  ::close(file);
+}
+
+void BecomeFileOwner(const Child& child, bool host) {
+  if (child.user_namespace_fd < 0) return;
+  // Without the fix-up the capabilities stay that a change of fsuid takes away: device nodes are made by this child.
+  if (::prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) != 0) Fail(child, errno, "secure bits");
+  const std::uint32_t id = host ? 0 : child.id_base;
+  ::syscall(SYS_setfsgid, id);
+  ::syscall(SYS_setfsuid, id);
+  if (::syscall(SYS_setfsuid, -1) != static_cast<long>(id)) Fail(child, EPERM, "file owner %u", id);
+}
+
+namespace {
+
+/// The host's id for one of the pod's; what the pod has none for stays, and fails when the program is to have it.
+std::uint32_t HostId(const Child& child, std::uint32_t id) {
+  return child.user_namespace_fd >= 0 && id < child.id_count ? child.id_base + id : id;
+}
+
+/// The end of the host's root: from here on the child is the pod's, with all capabilities there and none outside.
+void EnterUserNamespace(const Child& child) {
+  if (child.user_namespace_fd < 0) return;
+  if (::setns(child.user_namespace_fd, CLONE_NEWUSER) != 0) Fail(child, errno, "enter the user namespace");
+  if (::syscall(SYS_setgroups, 0, nullptr) != 0 || ::syscall(SYS_setresgid, 0, 0, 0) != 0 ||
+      ::syscall(SYS_setresuid, 0, 0, 0) != 0)
+    Fail(child, errno, "root of the user namespace");
+  // Mounts that were made outside become one locked whole: none of them can be taken away to see what is below.
+  if (child.own_mounts && ::unshare(CLONE_NEWNS | CLONE_NEWCGROUP) != 0) Fail(child, errno, "mount namespace");
+}
+
+/// Who runs must be able to open its terminal or pipes again (nginx logs to /dev/stdout), as runc does.
+void OwnStandardStreams(const Child& child, const ProcessPlan& process) {
+  if (!process.has_user) return;
+  const std::uint32_t uid = HostId(child, process.uid);
+  if (child.tty) {
+    if (::fchown(0, uid, static_cast<gid_t>(-1)) != 0 && errno != EPERM) Fail(child, errno, "terminal's owner");
+    return;
+  }
+  if (uid == 0) return;
+  for (int i = 0; i < 3; ++i) {
+    struct stat status;
+    if (::fstat(i, &status) == 0 && S_ISFIFO(status.st_mode)) (void)!::fchown(i, uid, HostId(child, process.gid));
+  }
+}
+
+}  // namespace
+
 void BecomeProgram(Child& child, PlanReader plan, const ProcessPlan& process) {
   child.step = StepKind::kWorkingDir;
   if (process.argument_count == 0) Fail(child, EINVAL, "no command");
-  if (process.has_oom_score) SetOomScore(child, process.oom_score_adj);
   ::setsid();
   TakeStandardStreams(child);
-  if (child.tty) {
-    if (process.has_user && ::fchown(0, process.uid, static_cast<gid_t>(-1)) != 0 && errno != EPERM)
-      Fail(child, errno, "terminal's owner");
-    if (::ioctl(0, TIOCSCTTY, 0) != 0) Fail(child, errno, "controlling terminal");
-  } else if (process.has_user && process.uid != 0) {
-    // /proc/self/fd/1 must be open for its owner again (nginx logs to /dev/stdout), as runc does.
-    for (int i = 0; i < 3; ++i) {
-      struct stat status;
-      if (::fstat(i, &status) == 0 && S_ISFIFO(status.st_mode)) (void)!::fchown(i, process.uid, process.gid);
-    }
-  }
-  // Only the status socket stays: no directory of the host may be open when the working directory is entered.
+  OwnStandardStreams(child, process);
+  if (child.tty && ::ioctl(0, TIOCSCTTY, 0) != 0) Fail(child, errno, "controlling terminal");
+  // Only the status socket (and the user namespace) stays: no directory of the host may be open when the working
+  // directory is entered.
   int status = ::dup2(child.status_fd, 3) == 3 ? 3 : -1;
   if (status != 3 || ::fcntl(3, F_SETFD, FD_CLOEXEC) != 0) Fail(child, errno, "status socket");
   child.status_fd = 3;
-  ::close_range(4, ~0u, 0);
+  if (child.user_namespace_fd >= 0) child.user_namespace_fd = ::dup2(child.user_namespace_fd, 4);
+  ::close_range(child.user_namespace_fd >= 0 ? 5 : 4, ~0u, 0);
   SetRlimits(child, plan);
+  EnterUserNamespace(child);
+  ::close(4);
   EnterWorkingDirectory(child, process.working_dir);
   child.step = StepKind::kCapabilities;
   for (int number = 1; number < NSIG; ++number) {

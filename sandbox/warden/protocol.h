@@ -94,6 +94,7 @@ enum FdMask : std::uint32_t {
   kFdExit = 16,
   kFdPid = 32,
   kFdPlan = 64,
+  kFdUserNamespace = 128,  // kReady, and kDescribe without an id
 };
 
 struct Reply {
@@ -118,12 +119,14 @@ struct ExitReport {
   std::int32_t signal = 0;
 };
 
-/// The warden's first argument, decimal: what it unshares at start.
+/// The warden's first argument, decimal: what it unshares at start. With kNewUser two more follow: the first id of
+/// the host that the pod's user namespace has, and how many.
 enum SpawnFlags : unsigned {
   kNewNet = 1,
   kNewIpc = 2,
   kNewUts = 4,
-  kPidOne = 8,  // it is the init of the pod's pid namespace
+  kPidOne = 8,    // it is the init of the pod's pid namespace
+  kNewUser = 16,  // the pod's namespaces belong to a user namespace of its own
 };
 
 }  // namespace burstlet::warden

@@ -62,8 +62,8 @@ void Place(const Child& child, int mount_fd, int target, const char* path) {
   ::close(target);
 }
 
-int OpenBindSource(const Child& child, BindSource source, std::uint64_t index, const char* sub_path,
-                   const char* target) {
+int OpenBindSource(const Child& child, BindSource source, std::uint64_t index, const char* sub_path, const char* target,
+                   std::uint64_t flags) {
   int base;
   if (source == BindSource::kFd) {
     if (index >= child.fd_count) Fail(child, EINVAL, "mount \"%s\": no such source", target);
@@ -84,10 +84,29 @@ int OpenBindSource(const Child& child, BindSource source, std::uint64_t index, c
   if (found < 0 && errno == ENOENT) {
     struct stat status;
     mode_t mode = ::fstat(base, &status) == 0 ? status.st_mode & 0777 : 0750;
+    // On the disk an id-mapped volume belongs to unshifted ids, root's as the kubelet makes it.
+    const bool mapped = (flags & kBindIdMapped) != 0;
+    if (mapped) BecomeFileOwner(child, true);
     found = MakeDirectories(base, kBeneath, sub_path, mode);
+    const int error = errno;
+    if (mapped) BecomeFileOwner(child, false);
+    errno = error;
   }
   if (found < 0) Fail(child, errno, "subPath \"%s\" of the mount at \"%s\"", sub_path, target);
   return found;
+}
+
+/// What lies on the disk as root's is the pod's root's here. File systems that can't are refused, as by runc; ones
+/// mounted below that can't show their files as nobody's.
+void MapIds(const Child& child, int mounted, const char* path) {
+  if (SetMountAttributes(mounted, 0, 0, 0, true, child.user_namespace_fd) == 0) return;
+  if (SetMountAttributes(mounted, 0, 0, 0, false, child.user_namespace_fd) == 0) return;
+  if (errno == EINVAL)
+    Fail(child, errno,
+         "failed to set MOUNT_ATTR_IDMAP on \"%s\" (maybe the filesystem used doesn't support idmap mounts on this "
+         "kernel?)",
+         path);
+  Fail(child, errno, "failed to set MOUNT_ATTR_IDMAP on \"%s\"", path);
 }
 
 void Bind(Child& child, FieldReader& fields) {
@@ -97,13 +116,14 @@ void Bind(Child& child, FieldReader& fields) {
   const char* path = fields.Text();
   std::uint64_t flags = fields.Number();
   if (!fields.ok()) Fail(child, EBADMSG, "plan");
-  int from = OpenBindSource(child, source, index, sub_path, path);
+  int from = OpenBindSource(child, source, index, sub_path, path, flags);
   struct stat status;
   if (::fstat(from, &status) != 0) Fail(child, errno, "mount \"%s\"", path);
   // A detached mount that came by descriptor is used once, as it is; all else is cloned.
   bool own = source == BindSource::kFd && sub_path[0] == 0;
   int mounted = own ? from : CloneMount(from, true);
   if (mounted < 0) Fail(child, errno, "mount \"%s\"", path);
+  if ((flags & kBindIdMapped) != 0) MapIds(child, mounted, path);
   std::uint64_t propagation = MS_PRIVATE;
   if ((flags & kBindSlave) != 0) propagation = MS_SLAVE;
   if ((flags & kBindShared) != 0) propagation = MS_SHARED;

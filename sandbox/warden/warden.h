@@ -75,6 +75,9 @@ struct Warden {
   int signal_fd = -1;
   int null_fd = -1;  // its own /dev/null
   int self_pidns_fd = -1;
+  int user_namespace_fd = -1;  // the pod's own; -1 = the host's
+  std::uint32_t id_base = 0;   // the host's ids behind 0..id_count-1 of the pod
+  std::uint32_t id_count = 0;
   unsigned volumes = 0;
   char boot_id[kBootIdSize] = {};
   Container* containers = nullptr;
