@@ -18,6 +18,7 @@
 #include "metrics/status.h"
 #include "sandbox/net/firewall.h"
 #include "sandbox/os/cgroup.h"
+#include "sandbox/os/mount.h"
 #include "sandbox/os/safe_path.h"
 #include "sandbox/os/unique_fd.h"
 
@@ -86,6 +87,9 @@ CheckResult CheckUserNamespaces() {
   if (!limit.ok()) return Warn("user namespaces", "not in this kernel", "pods with hostUsers: false will be refused");
   if (std::atoi(limit->c_str()) == 0)
     return Warn("user namespaces", "switched off", "sysctl user.max_user_namespaces=65536");
+  if (!sandbox::KernelMapsIds())
+    return Warn("user namespaces", "this kernel can't map the ids of a tmpfs",
+                "Linux 6.3; pods with hostUsers: false fail");
   return Ok("user namespaces", "available");
 }
 

@@ -265,6 +265,13 @@ Fields PodFields(Config& config) {
        }},
       {"network", Choice(config.network, {"builtin", "none"})},
       {"seccompDefault", Boolean(config.seccomp_default)},
+      {"podDefaults",
+       [&](const YamlNode& n) { return Apply(n, "podDefaults", {{"hostUsers", Boolean(config.default_host_users)}}); }},
+      {"userNamespaces",
+       [&](const YamlNode& n) {
+         return Apply(n, "userNamespaces",
+                      {{"idsPerPod", Integer(config.user_namespace_ids_per_pod, 65536, std::int64_t{1} << 30)}});
+       }},
       {"allowedUnsafeSysctls", TextList([&](std::string item) {
          config.allowed_unsafe_sysctls.insert(std::move(item));
          return absl::OkStatus();
@@ -398,9 +405,11 @@ std::string ConfigJson(const Config& config) {
       "],\"clusterDomain\":", quoted(config.cluster_domain), ",\"podCIDR\":", quoted(cidrs),
       ",\"maxPods\":", config.max_pods, ",\"podPidsLimit\":", config.pod_pids_limit,
       ",\"cgroupRoot\":", quoted(config.cgroup_root), ",\"podLogsDir\":", quoted(config.pod_logs_dir),
-      ",\"seccompDefault\":", config.seccomp_default ? "true" : "false", ",\"network\":", quoted(config.network),
-      ",\"sandboxPoolSize\":", config.sandbox_pool_size, ",\"maxParallelImagePulls\":", config.max_parallel_image_pulls,
-      "}}");
+      ",\"seccompDefault\":", config.seccomp_default ? "true" : "false",
+      ",\"podDefaults\":{\"hostUsers\":", config.default_host_users ? "true" : "false",
+      "},\"userNamespaces\":{\"idsPerPod\":", config.user_namespace_ids_per_pod,
+      "},\"network\":", quoted(config.network), ",\"sandboxPoolSize\":", config.sandbox_pool_size,
+      ",\"maxParallelImagePulls\":", config.max_parallel_image_pulls, "}}");
 }
 
 }  // namespace burstlet::provider

@@ -61,6 +61,9 @@ struct Config {
   std::vector<std::string> pod_cidrs;  // podCIDR: "10.88.0.0/16" or "v4,v6"
   std::string network = "builtin";     // builtin | none
   bool seccomp_default = true;
+  /// What holds where a pod says nothing: false puts every pod that can have one into a user namespace.
+  bool default_host_users = true;
+  std::int64_t user_namespace_ids_per_pod = 65536;
   std::set<std::string> allowed_unsafe_sysctls;
   std::chrono::seconds max_container_restart_period{300};
   std::int64_t container_log_max_bytes = 10 << 20;  // negative: no rotation

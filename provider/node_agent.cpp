@@ -28,6 +28,7 @@
 #include "provider/node_controller.h"
 #include "provider/node_status.h"
 #include "provider/pod_runtime.h"
+#include "sandbox/os/mount.h"
 #include "sandbox/os/safe_path.h"
 
 namespace burstlet::provider {
@@ -178,6 +179,7 @@ std::function<NodeConditionsInput()> ConditionsOf(const NodeStatusConfig& config
   auto hold = std::make_shared<PressureHold>();
   return [config, &runtime, hold] {
     NodeConditionsInput input;
+    input.user_namespaces = sandbox::KernelMapsIds();
     const auto pressure = MeasurePressure(config);
     if (pressure.ok()) {
       input.pressure = hold->Update(*pressure, std::chrono::steady_clock::now());

@@ -99,12 +99,12 @@ std::vector<kube::ContainerImage> BiggestImages(std::vector<kube::ContainerImage
   return images;
 }
 
-kube::NodeRuntimeHandler Handler(const std::string& name) {
+kube::NodeRuntimeHandler Handler(const std::string& name, bool user_namespaces) {
   kube::NodeRuntimeHandler handler;
   handler.name = name;
   handler.features.emplace();
   handler.features->recursiveReadOnlyMounts = true;
-  handler.features->userNamespaces = false;
+  handler.features->userNamespaces = user_namespaces;
   return handler;
 }
 
@@ -137,11 +137,11 @@ kube::NodeStatus BuildNodeStatus(const NodeInfo& info, const NodeConditionsInput
   status.daemonEndpoints.kubeletEndpoint.Port = info.kubelet_port;
   status.nodeInfo = info.system;
   status.images = BiggestImages(input.images);
-  status.runtimeHandlers = {Handler("")};
+  status.runtimeHandlers = {Handler("", input.user_namespaces)};
   std::vector<std::string> names = input.runtime_handlers;
   std::sort(names.begin(), names.end());
   for (const std::string& name : names) {
-    if (!name.empty()) status.runtimeHandlers.push_back(Handler(name));
+    if (!name.empty()) status.runtimeHandlers.push_back(Handler(name, input.user_namespaces));
   }
   status.features = kube::NodeFeatures{true};
   status.declaredFeatures = {"ExtendWebSocketsToKubelet"};

@@ -75,6 +75,7 @@ struct NodeConditionsInput {
   std::vector<std::string> not_ready;         // why, if it is not
   std::vector<kube::ContainerImage> images;   // any number; the biggest 50 are shown
   std::vector<std::string> runtime_handlers;  // besides the default
+  bool user_namespaces = false;               // pods can have their own
 };
 
 /// `previous` is the Node's status as the API server has it: times of transitions, foreign conditions, extended

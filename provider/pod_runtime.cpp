@@ -17,12 +17,19 @@
 #include "provider/volumes/node_tmpfs.h"
 #include "sandbox/native/native_driver.h"
 #include "sandbox/os/cgroup.h"
+#include "sandbox/os/mount.h"
 #include "sandbox/os/safe_path.h"
 
 namespace burstlet::provider {
 namespace {
 
 constexpr unsigned kPoolThreads = 4;
+
+std::uint32_t InstanceHash(const std::string& root_dir) {
+  std::uint32_t hash = 2166136261u;  // FNV-1a
+  for (const char c : root_dir) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619u;
+  return hash;
+}
 
 /// The wardens' program: configured, or beside this one.
 absl::StatusOr<std::string> WardenPath(const Config& config) {
@@ -39,9 +46,7 @@ absl::StatusOr<std::string> WardenPath(const Config& config) {
 }  // namespace
 
 std::string InstanceName(const std::string& root_dir) {
-  std::uint32_t hash = 2166136261u;  // FNV-1a
-  for (const char c : root_dir) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619u;
-  return absl::StrFormat("%06x", hash & 0xffffffu);
+  return absl::StrFormat("%06x", InstanceHash(root_dir) & 0xffffffu);
 }
 
 PodRuntime::PodRuntime(const Config& config, const NodeInfo& node, PodRuntimeSources sources)
@@ -78,6 +83,26 @@ void PodRuntime::DeclareSeries() {
   for (const Series series : {Series::kPodStartDuration, Series::kPodStartSliDuration, Series::kStartedPods}) {
     sources_.metrics.Declare(series);
   }
+}
+
+absl::StatusOr<std::unique_ptr<UserNamespaces>> PodRuntime::OpenUserNamespaces() const {
+  std::string texts[2];
+  const char* const files[2] = {"/etc/subuid", "/etc/subgid"};
+  for (int i = 0; i < 2; ++i) {
+    auto text = sandbox::ReadFile(files[i]);
+    if (text.ok()) {
+      texts[i] = *std::move(text);
+    } else if (!absl::IsNotFound(text.status())) {
+      return text.status();
+    }
+  }
+  ASSIGN_OR_RETURN(
+      const UserNamespaces::Range range,
+      UserNamespaces::FindRange(texts[0], texts[1], static_cast<std::uint32_t>(config_.user_namespace_ids_per_pod),
+                                config_.max_pods));
+  // Agents that share a host rarely meet: each begins at a place of its own.
+  return std::make_unique<UserNamespaces>(range, paths_, InstanceHash(config_.root_dir),
+                                          config_.default_host_users ? false : sandbox::KernelMapsIds());
 }
 
 absl::Status PodRuntime::Start() {
@@ -128,6 +153,7 @@ absl::Status PodRuntime::Start() {
 
   TranslateOptions translate;
   translate.seccomp_default = config_.seccomp_default;
+  ASSIGN_OR_RETURN(user_namespaces_, OpenUserNamespaces());
   PodWorkerContext context{loop,
                            pool_,
                            tasks_,
@@ -144,7 +170,8 @@ absl::Status PodRuntime::Start() {
                            config_.max_container_restart_period,
                            sources_.services,
                            [this](const kube::Pod& pod, const PodTimeline& timeline) { PodStarted(pod, timeline); },
-                           {}};
+                           {},
+                           user_namespaces_.get()};
   workers_ = std::make_unique<PodWorkers>(std::move(context), sources_.admit);
   ASSIGN_OR_RETURN(auto recovered, GatherRecovered(*driver_, paths_));
   workers_->Recover(std::move(recovered));

@@ -22,6 +22,7 @@
 #include "provider/pod_workers.h"
 #include "provider/status/status_manager.h"
 #include "provider/tracing/trace_exporter.h"
+#include "provider/user_namespaces.h"
 #include "provider/volumes/volume_manager.h"
 #include "sandbox/net/pod_network.h"
 #include "sandbox/sandbox.h"
@@ -61,6 +62,7 @@ class PodRuntime {
  private:
   PodRuntime(const Config& config, const NodeInfo& node, PodRuntimeSources sources);
   absl::Status Start();
+  absl::StatusOr<std::unique_ptr<UserNamespaces>> OpenUserNamespaces() const;
   void DeclareSeries();
   void PodStarted(const kube::Pod& pod, const PodTimeline& timeline);
 
@@ -73,6 +75,7 @@ class PodRuntime {
   std::unique_ptr<sandbox::PodNetwork> network_;
   std::unique_ptr<sandbox::SandboxDriver> driver_;
   std::unique_ptr<cache::ImageStore> images_;
+  std::unique_ptr<UserNamespaces> user_namespaces_;
   kube::WorkerPool pool_;
   std::unique_ptr<ImageManager> image_manager_;
   std::unique_ptr<VolumeManager> volumes_;

@@ -39,6 +39,8 @@
 
 namespace burstlet::provider {
 
+class UserNamespaces;
+
 /// What all workers share; the references outlive them.
 struct PodWorkerContext {
   kube::Loop& loop;
@@ -63,6 +65,7 @@ struct PodWorkerContext {
   std::function<void(const std::string& uid)> done;
   /// Resources of a pod have become free: it has ended.
   std::function<void()> resources_freed = {};
+  UserNamespaces* user_namespaces = nullptr;  // null: no pod has one of its own
 };
 
 /// What was found of a pod after a restart of the agent.

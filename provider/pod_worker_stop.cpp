@@ -9,6 +9,7 @@
 #include "provider/pod_files.h"
 #include "provider/pod_worker.h"
 #include "provider/termination_message.h"
+#include "provider/user_namespaces.h"
 
 namespace burstlet::provider {
 namespace {
@@ -136,9 +137,10 @@ kube::Task<void> PodWorker::AwaitRemoval() {
   context_.statuses.Forget(pod_->metadata.uid);
   context_.images.Forget(*pod_);
   AgentPaths paths = context_.paths;
-  auto sweep = [paths, pod = pod_] {
+  auto sweep = [paths, pod = pod_, namespaces = context_.user_namespaces] {
     RemoveTree(paths.PodLogDir(*pod));
     RemoveTree(paths.PodDir(pod->metadata.uid));
+    if (namespaces != nullptr) namespaces->Release(pod->metadata.uid);
     return true;
   };
   co_await kube::Offload(context_.loop, context_.pool, std::move(sweep));

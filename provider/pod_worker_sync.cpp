@@ -17,6 +17,7 @@
 #include "provider/pod_worker.h"
 #include "provider/termination_message.h"
 #include "provider/translate/environment.h"
+#include "provider/user_namespaces.h"
 
 namespace burstlet::provider {
 namespace {
@@ -181,10 +182,14 @@ kube::Task<absl::Status> PodWorker::CreateSandbox(ReadyVolumes volumes) {
   const auto made_for = pod_;
   PodWorkerContext* context = &context_;
   auto work = [context, spec = std::move(spec), record = MakeRecord(), pod = pod_,
-               names = *names]() -> absl::StatusOr<std::unique_ptr<sandbox::Sandbox>> {
+               names = *names]() mutable -> absl::StatusOr<std::unique_ptr<sandbox::Sandbox>> {
     // The record comes first: a sandbox that is found after a crash always has a pod to it.
     RETURN_IF_ERROR(MakePodDirs(context->paths, *pod));
     RETURN_IF_ERROR(WritePodRecord(context->paths, record));
+    if (context->user_namespaces != nullptr && context->user_namespaces->Wanted(*pod)) {
+      ASSIGN_OR_RETURN(const sandbox::IdMap ids, context->user_namespaces->GetOrCreate(pod->metadata.uid));
+      spec.user_namespace = {ids};
+    }
     ASSIGN_OR_RETURN(auto sandbox, context->driver.Create(spec));
     const absl::Status files = WritePodFiles(context->paths, *pod, sandbox->network().addresses, names, context->node);
     if (!files.ok()) {

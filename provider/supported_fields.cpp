@@ -36,7 +36,7 @@ constexpr Row kPodRows[] = {
     {"hostIPC", kDone, ""},
     {"hostNetwork", kDone, ""},
     {"hostPID", kDone, ""},
-    {"hostUsers", kDone, ""},
+    {"hostUsers", kDone, "false: a user namespace, idmapped volumes; Linux 6.3 or newer"},
     {"hostname", kDone, ""},
     {"hostnameOverride", kDone, ""},
     {"imagePullSecrets", kDone, ""},
@@ -248,7 +248,6 @@ constexpr struct {
   const char* value;
   const char* note;
 } kRefusedValues[] = {
-    {"spec.hostUsers", "false", "refused until user namespaces are built"},
     {"spec.C[].restartPolicyRules[].action", "RestartAllContainers", "refused until whole-pod restarts are built"},
     {"spec.securityContext.appArmorProfile.type", "RuntimeDefault", "refused until AppArmor is built"},
     {"spec.securityContext.appArmorProfile.type", "Localhost", "refused until AppArmor is built"},

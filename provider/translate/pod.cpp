@@ -71,10 +71,7 @@ absl::StatusOr<sandbox::SandboxSpec> TranslateSandbox(const kube::Pod& pod, cons
   spec.host_pid = pod.spec.hostPID;
   spec.host_ipc = pod.spec.hostIPC;
   spec.share_process_namespace = pod.spec.shareProcessNamespace.value_or(false) && !pod.spec.hostPID;
-  if (!pod.spec.hostUsers.value_or(true)) {
-    return ReasonError(absl::StatusCode::kUnimplemented, "CreatePodSandboxError",
-                       "spec.hostUsers: false is not supported");
-  }
+  // hostUsers: the ids are the caller's to give (UserNamespaces).
   spec.sysctls = Sysctls(pod);
   spec.qos = PodQos(pod);
   spec.resources = PodResources(pod, node);

@@ -96,6 +96,33 @@ int OpenBindSource(const Child& child, BindSource source, std::uint64_t index, c
   return found;
 }
 
+bool OnProc(int fd) {
+  struct statfs file_system;
+  return ::fstatfs(fd, &file_system) == 0 && file_system.f_type == PROC_SUPER_MAGIC;
+}
+
+/// A mount inside /proc could stand in for what is masked or what programs believe of themselves. Allowed are procfs
+/// itself, and the files that lxcfs and its kin give a container, by their plain names only (a link in the image leads
+/// to another); runc has the same list.
+bool MayCoverProc(int from, const char* path) {
+  if (OnProc(from)) return true;
+  static constexpr const char* kFiles[] = {"/proc/cpuinfo",
+                                           "/proc/diskstats",
+                                           "/proc/meminfo",
+                                           "/proc/stat",
+                                           "/proc/swaps",
+                                           "/proc/uptime",
+                                           "/proc/loadavg",
+                                           "/proc/slabinfo",
+                                           "/proc/net/dev",
+                                           "/proc/sys/kernel/ns_last_pid",
+                                           "/proc/sys/crypto/fips_enabled"};
+  for (const char* file : kFiles) {
+    if (std::strcmp(path, file) == 0) return true;
+  }
+  return false;
+}
+
 /// What lies on the disk as root's is the pod's root's here. File systems that can't are refused, as by runc; ones
 /// mounted below that can't show their files as nobody's.
 void MapIds(const Child& child, int mounted, const char* path) {
@@ -131,7 +158,10 @@ void Bind(Child& child, FieldReader& fields) {
   if ((flags & (kBindReadOnly | kBindRecursiveReadOnly)) != 0 &&
       SetMountAttributes(mounted, MOUNT_ATTR_RDONLY, 0, 0, (flags & kBindRecursiveReadOnly) != 0) != 0)
     Fail(child, errno, "mount \"%s\" read-only", path);
-  Place(child, mounted, EnsureTarget(child, path, S_ISDIR(status.st_mode)), path);
+  int target = EnsureTarget(child, path, S_ISDIR(status.st_mode));
+  if (target >= 0 && OnProc(target) && !MayCoverProc(from, path))
+    Fail(child, EPERM, "\"%s\" cannot be mounted because it is inside /proc", path);
+  Place(child, mounted, target, path);
   ::close(mounted);
   if (from != mounted && source != BindSource::kFd) ::close(from);
 }

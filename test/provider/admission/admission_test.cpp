@@ -218,12 +218,6 @@ TEST_CASE("what is not supported is refused by the name of its field", "[admissi
   CHECK(f.Message().find("spec.volumes[1].nfs: ") == 0);
 
   f = Fixture();
-  f.pod.spec.hostUsers = true;
-  CHECK(f.Reason().empty());
-  f.pod.spec.hostUsers = false;
-  CHECK(f.Message().find("spec.hostUsers: false is ") == 0);
-
-  f = Fixture();
   f.pod.spec.containers.resize(2);
   f.pod.spec.containers[1].restartPolicy = "Never";
   f.pod.spec.containers[1].restartPolicyRules.resize(1);

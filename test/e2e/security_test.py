@@ -1,0 +1,170 @@
+#!/usr/bin/env python3
+"""Security contexts as kubectl sees them: user namespaces, host paths."""
+
+import os
+import stat
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+import harness  # noqa: E402
+
+SHELL = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"]
+
+
+def mapped(env, name, containers=None, **spec):
+    return env.pod(name, image="busybox:1", command=None if containers else SHELL, containers=containers,
+                   hostUsers=False, **spec)
+
+
+def ids_of(env, pod, **keywords):
+    """First id of the host and how many, of a pod's user namespace."""
+    inside, outside, count = env.exec(pod, "cat", "/proc/self/uid_map", **keywords).split()
+    assert inside == "0", (inside, outside, count)
+    return int(outside), int(count)
+
+
+def pod_dir(env, node, pod):
+    return os.path.join(node.root_dir, "pods", env.get(f"pod {pod}")["metadata"]["uid"])
+
+
+def test_the_node_declares_what_it_can(env):
+    env.node()
+    status = env.get("node n1")["status"]
+    features = {h.get("name", ""): h["features"] for h in status["runtimeHandlers"]}[""]
+    assert features == {"recursiveReadOnlyMounts": True, "userNamespaces": True}, features
+    assert status["features"] == {"supplementalGroupsPolicy": True}, status["features"]
+
+
+def test_two_pods_with_user_namespaces_share_no_ids(env):
+    node = env.node()
+    env.apply(mapped(env, "a"), mapped(env, "b"), env.pod("plain", image="busybox:1", command=SHELL))
+    env.wait_ready("pod/a pod/b pod/plain")
+    (first, count), (second, _) = ids_of(env, "a"), ids_of(env, "b")
+    assert count == 65536 and first % 65536 == 0 and first > 0 and second % 65536 == 0, (first, second, count)
+    assert first != second
+    assert ids_of(env, "plain")[0] == 0
+    assert env.exec("a", "id", "-u") == "0\n"
+    # Root in there is nobody of the host's: seen from outside, by the owner of its processes and of what it writes.
+    env.exec("a", "touch", "/written")
+    uid = env.get("pod a")["metadata"]["uid"]
+    upper = os.path.join(node.root_dir, "sandboxes", uid, "containers")
+    owner = [os.stat(os.path.join(upper, c, "upper", "written")).st_uid for c in os.listdir(upper)]
+    assert owner == [first], owner
+
+
+def test_volumes_of_a_mapped_pod_are_its_own(env):
+    node = env.node()
+    host = os.path.join(env.dir, "host-volume")
+    os.mkdir(host)
+    with open(os.path.join(host, "given"), "w", encoding="utf-8") as out:
+        out.write("from the node\n")
+    os.chown(os.path.join(host, "given"), 1000, 3000)
+    mounts = {"config": "/config", "secret": "/secret", "down": "/down", "disk": "/disk", "memory": "/memory",
+              "host": "/host"}
+    env.apply(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"key": "config value"}},
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"key": "secret value"}},
+        mapped(env, "v", securityContext={"runAsUser": 1000, "runAsGroup": 2000, "fsGroup": 3000},
+               containers=[env.container(image="busybox:1", command=SHELL,
+                                         volumeMounts=[{"name": n, "mountPath": p} for n, p in mounts.items()])],
+               volumes=[{"name": "config", "configMap": {"name": "c"}},
+                        {"name": "secret", "secret": {"secretName": "s", "defaultMode": 0o440}},
+                        {"name": "down", "downwardAPI": {"items": [
+                            {"path": "name", "fieldRef": {"fieldPath": "metadata.name"}}]}},
+                        {"name": "disk", "emptyDir": {}},
+                        {"name": "memory", "emptyDir": {"medium": "Memory"}},
+                        {"name": "host", "hostPath": {"path": host}}]))
+    env.wait_ready("pod/v")
+    read = env.exec("v", "cat", "/config/key", "/secret/key", "/down/name", "/host/given", "/etc/hosts",
+                    "/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+    for part in ("config value", "secret value", "v", "from the node", "localhost", env.ns):
+        assert part in read, (part, read)
+    env.exec("v", "sh", "-c", "echo mine > /disk/f && echo mine > /memory/f && echo bye > /dev/termination-log")
+    seen = env.exec("v", "stat", "-c", "%u:%g", "/disk/f", "/memory/f", "/host/given", "/secret/..data/key", "/disk")
+    assert seen.split() == ["1000:3000", "1000:3000", "1000:3000", "0:3000", "0:3000"], seen
+    # On the disk ids are unshifted, as the kubelet leaves them for whoever mounts the volume next.
+    disk = os.path.join(pod_dir(env, node, "v"), "volumes", "kubernetes.io~empty-dir", "disk", "f")
+    found = os.stat(disk)
+    assert (found.st_uid, found.st_gid) == (1000, 3000), found
+    refused = env.kubectl("exec", "v", "--", "sh", "-c", "echo x > /config/key", check=False)
+    assert refused.returncode != 0
+
+
+def test_commands_terminals_and_restarts_stay_in_the_user_namespace(env):
+    node = env.node()
+    env.apply(mapped(env, "r", containers=[
+        env.container("main", image="busybox:1", command=SHELL),
+        env.container("other", image="busybox:1", command=["sh", "-c", "while [ ! -e /end ]; do sleep 0.1; done; exit 3"])]))
+    env.wait_ready("pod/r")
+    before = ids_of(env, "r", args=("-c", "main"))
+    assert ids_of(env, "r", args=("-c", "other")) == before
+    assert env.exec("r", "sh", "-c", "cat /proc/self/uid_map; id -u; touch /dev/shm/x; stat -c %u /dev/shm/x",
+                    args=("-c", "main")).split()[3:] == ["0", "0"]
+    node.restart()
+    env.wait_ready("pod/r")
+    assert ids_of(env, "r", args=("-c", "main")) == before, "another range after a restart of the agent"
+    env.exec("r", "touch", "/end", args=("-c", "other"))
+    env.wait_for("pods/r", lambda p: any(
+        s["name"] == "other" and s["restartCount"] == 1 and "running" in s["state"]
+        for s in p["status"]["containerStatuses"]))
+    assert ids_of(env, "r", args=("-c", "other")) == before
+    env.apply(mapped(env, "next"))
+    env.wait_ready("pod/next")
+    assert ids_of(env, "next")[0] != before[0]
+
+
+def test_an_unmasked_proc_and_network_rights_are_the_mapped_pods(env):
+    env.node()
+    env.apply(mapped(env, "u", containers=[env.container(image="busybox:1", command=SHELL, securityContext={
+        "procMount": "Unmasked", "capabilities": {"add": ["NET_ADMIN"]}})]))
+    env.wait_ready("pod/u")
+    mounts = env.exec("u", "cat", "/proc/self/mountinfo")
+    assert " /proc/sys " not in mounts and " /proc/kcore " not in mounts, mounts
+    env.exec("u", "ip", "link", "set", "lo", "mtu", "9000")
+    assert " mtu 9000 " in env.exec("u", "ip", "link", "show", "lo")
+
+
+def test_a_node_may_give_every_pod_a_user_namespace(env):
+    env.node("n2", config={"podDefaults": {"hostUsers": False}})
+
+    def there(name, **spec):
+        return env.pod(name, image="busybox:1", nodeName="n2", **spec)
+
+    env.apply(there("silent", command=SHELL), there("asks", command=SHELL, hostUsers=True),
+              there("host", command=SHELL, hostNetwork=True),
+              there("privileged", containers=[env.container(image="busybox:1", command=SHELL,
+                                                            securityContext={"privileged": True})]))
+    env.wait_ready("pod/silent pod/asks pod/host pod/privileged")
+    assert ids_of(env, "silent")[0] > 0
+    assert [ids_of(env, name)[0] for name in ("asks", "host", "privileged")] == [0, 0, 0]
+
+
+def test_a_host_path_reaches_nothing_above_and_a_read_only_one_nothing_below(env):
+    env.node()
+    outer = os.path.join(env.dir, "outer")
+    os.makedirs(os.path.join(outer, "shared", "inner"))
+    with open(os.path.join(outer, "secret"), "w", encoding="utf-8") as out:
+        out.write("not for pods\n")
+    os.symlink("../secret", os.path.join(outer, "shared", "up"))
+    os.symlink(os.path.join(outer, "secret"), os.path.join(outer, "shared", "absolute"))
+    os.mkfifo(os.path.join(outer, "shared", "pipe"))
+    assert stat.S_ISFIFO(os.stat(os.path.join(outer, "shared", "pipe")).st_mode)
+    env.apply(env.pod("h", containers=[env.container(image="busybox:1", command=SHELL, volumeMounts=[
+        {"name": "v", "mountPath": "/v"},
+        {"name": "v", "mountPath": "/ro", "readOnly": True, "recursiveReadOnly": "Enabled"}])],
+        volumes=[{"name": "v", "hostPath": {"path": os.path.join(outer, "shared")}}]))
+    env.wait_ready("pod/h")
+    text = env.exec("h", "sh", "-c", "cat /v/up /v/absolute 2>&1; ls /v/..; touch /ro/x /ro/inner/x 2>&1; "
+                                     "ln /v/up /v/hard 2>&1; touch /v/fine && echo fine")
+    assert "not for pods" not in text and text.count("Read-only file system") == 2 and "fine" in text, text
+    assert not os.path.exists(os.path.join(outer, "hard"))
+    for path in ("up", "absolute"):
+        env.apply(env.pod(f"sub-{path}", containers=[env.container(image="busybox:1", command=SHELL, volumeMounts=[
+            {"name": "v", "mountPath": "/v", "subPath": path}])],
+            volumes=[{"name": "v", "hostPath": {"path": os.path.join(outer, "shared")}}]))
+        env.wait_for(f"pods/sub-{path}", lambda p: (p["status"].get("containerStatuses") or [{}])[0].get(
+            "state", {}).get("waiting", {}).get("reason") in ("CreateContainerError", "CreateContainerConfigError"))
+
+
+if __name__ == "__main__":
+    harness.main()
