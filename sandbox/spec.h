@@ -57,9 +57,9 @@ struct VolumeSpec {
 
 enum class Propagation { kPrivate, kHostToContainer, kBidirectional };
 
-/// One mount of a container: a pod volume, or a host file of the pod's own (/etc/hosts, a log, a token).
+/// One mount of a container: a pod volume, a host file of the pod's own (/etc/hosts, a log, a token), or an image.
 struct MountSpec {
-  std::string volume;     // name of a VolumeSpec, or empty when host_path is used
+  std::string volume;     // name of a VolumeSpec, or empty when one of the next two is used
   std::string host_path;  // file or directory of the agent's own making
   /// Path inside the volume, relative; resolved beneath the volume's root, never through a link that leaves it.
   std::string sub_path;
@@ -67,6 +67,9 @@ struct MountSpec {
   bool read_only = false;
   bool recursive_read_only = false;
   Propagation propagation = Propagation::kPrivate;
+  /// Layers of an image, topmost first: mounted read-only, merged as a root file system is. A sub_path of it must be a
+  /// directory that exists.
+  std::vector<std::string> image_layers = {};
 };
 
 struct DeviceSpec {

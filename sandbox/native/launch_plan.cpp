@@ -203,7 +203,15 @@ class Compiler {
     BindSource source = BindSource::kFd;
     std::uint64_t index = 0;
     std::string sub_path;
-    if (mount.volume.empty()) {
+    if (!mount.image_layers.empty()) {
+      absl::StatusOr<UniqueFd> mounted = MountOverlay({mount.image_layers, "", "", input_.scratch_dir});
+      if (!mounted.ok())
+        return WithReason(Annotate(mounted.status(), absl::StrCat("mount ", mount.destination)),
+                          "CreateContainerError");
+      index = Keep(*std::move(mounted));
+      sub_path = mount.sub_path;
+      flags |= warden::kBindReadOnly;
+    } else if (mount.volume.empty()) {
       absl::StatusOr<UniqueFd> cloned =
           mount.sub_path.empty() ? CloneHostPath(mount.host_path) : CloneHostSubPath(mount.host_path, mount.sub_path);
       if (!cloned.ok())

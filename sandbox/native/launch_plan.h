@@ -34,6 +34,7 @@ struct LaunchInput {
   std::vector<UniqueFd> cgroup_procs;
   std::vector<std::string> v1_mounts;  // empty on version 2
   std::string seccomp;                 // sock_filter bytes
+  std::string scratch_dir;             // as in OverlaySpec
 };
 
 absl::StatusOr<LaunchPlan> CompileLaunch(LaunchInput input);

@@ -129,6 +129,7 @@ absl::Status NativeSandbox::PrepareCgroup(const ContainerSpec& spec, const std::
 absl::StatusOr<LaunchPlan> NativeSandbox::PrepareContainer(const ContainerSpec& spec, ContainerState& state) {
   LaunchInput input;
   input.sandbox = &state_.spec;
+  input.scratch_dir = context_.paths.Scratch();
   input.container = &spec;
   ASSIGN_OR_RETURN(input.rootfs, PrepareRootfs(spec));
   ASSIGN_OR_RETURN(input.user, LookUpUser(spec.user, input.rootfs.get()));

@@ -136,6 +136,22 @@ void MapIds(const Child& child, int mounted, const char* path) {
   Fail(child, errno, "failed to set MOUNT_ATTR_IDMAP on \"%s\"", path);
 }
 
+/// A directory of a detached mount, as a mount of its own. Before Linux 6.15 only what is attached can be cloned, so the
+/// mount stands at the target for a moment, in this namespace alone.
+int CloneBelow(const Child& child, int mount_fd, const char* sub_path, const char* path) {
+  Place(child, mount_fd, EnsureTarget(child, path, true), path);
+  int found = OpenAt2(mount_fd, sub_path, O_PATH | O_DIRECTORY, kBeneath);
+  if (found < 0) Fail(child, errno, "subPath \"%s\" of the mount at \"%s\"", sub_path, path);
+  int cloned = CloneMount(found, true);
+  if (cloned < 0) Fail(child, errno, "mount \"%s\"", path);
+  ::close(found);
+  int here = ::open(".", O_PATH | O_CLOEXEC);
+  if (here < 0 || ::fchdir(mount_fd) != 0 || ::umount2(".", MNT_DETACH) != 0 || ::fchdir(here) != 0)
+    Fail(child, errno, "mount \"%s\"", path);
+  ::close(here);
+  return cloned;
+}
+
 void Bind(Child& child, FieldReader& fields) {
   auto source = static_cast<BindSource>(fields.Number());
   std::uint64_t index = fields.Number();
@@ -143,11 +159,13 @@ void Bind(Child& child, FieldReader& fields) {
   const char* path = fields.Text();
   std::uint64_t flags = fields.Number();
   if (!fields.ok()) Fail(child, EBADMSG, "plan");
-  int from = OpenBindSource(child, source, index, sub_path, path, flags);
+  bool part = source == BindSource::kFd && sub_path[0] != 0;
+  int from = OpenBindSource(child, source, index, part ? "" : sub_path, path, flags);
+  if (part) from = CloneBelow(child, from, sub_path, path);
   struct stat status;
   if (::fstat(from, &status) != 0) Fail(child, errno, "mount \"%s\"", path);
   // A detached mount that came by descriptor is used once, as it is; all else is cloned.
-  bool own = source == BindSource::kFd && sub_path[0] == 0;
+  bool own = source == BindSource::kFd;
   int mounted = own ? from : CloneMount(from, true);
   if (mounted < 0) Fail(child, errno, "mount \"%s\"", path);
   if ((flags & kBindIdMapped) != 0) MapIds(child, mounted, path);

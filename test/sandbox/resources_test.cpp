@@ -102,6 +102,45 @@ TEST_CASE("a volume of huge pages is a file system of its own, for who may have 
   CHECK(sandbox.Remove().ok());
 }
 
+TEST_CASE("an image is mounted into a container read-only, whole or one of its directories", "[root]") {
+  SKIP_UNLESS_ROOT;
+  Fixture fixture;
+  std::string upper = fixture.root + "/upper";
+  std::string lower = fixture.root + "/lower";
+  for (const std::string& layer : {upper, lower}) REQUIRE(MakeDirectory(layer + "/sub", 0755).ok());
+  std::ofstream(upper + "/sub/both") << "upper\n";
+  std::ofstream(lower + "/sub/both") << "lower\n";
+  std::ofstream(lower + "/sub/below") << "below\n";
+  REQUIRE(::symlink("/etc", (upper + "/out").c_str()) == 0);
+  REQUIRE(::symlink("sub", (upper + "/in").c_str()) == 0);
+  MountSpec whole{"", "", "", "/whole", true, false, Propagation::kPrivate, {upper, lower}};
+  MountSpec part = whole;
+  part.destination = "/deep/part";
+  part.sub_path = "in";
+  MountSpec one = whole;
+  one.destination = "/one";
+  one.image_layers = {lower};
+  one.sub_path = "sub";
+  const std::string text = fixture.Output(
+      "cat /whole/sub/both /whole/sub/below; ls /deep/part; cat /one/both; touch /whole/x /deep/part/x /one/x 2>&1; "
+      "grep -c ' /deep/part\\| /whole\\| /one' /proc/self/mountinfo",
+      [&](ContainerSpec& spec) { spec.mounts = {whole, part, one}; });
+  CHECK(text ==
+        "upper\nbelow\nbelow\nboth\nlower\ntouch: /whole/x: Read-only file system\n"
+        "touch: /deep/part/x: Read-only file system\ntouch: /one/x: Read-only file system\n3\n");
+  Sandbox& sandbox = fixture.Create(fixture.PodSpec("pod-sub"));
+  for (const char* wrong : {"out", "missing", "sub/both", "../lower"}) {
+    ContainerSpec spec = fixture.ShellSpec(absl::StrCat("c", ::strlen(wrong)), "true");
+    part.sub_path = wrong;
+    spec.mounts = {part};
+    auto started = sandbox.Start(spec);
+    INFO(wrong);
+    REQUIRE_FALSE(started.ok());
+    CHECK(ReasonOf(started.status()) == "CreateContainerError");
+    CHECK_THAT(std::string(started.status().message()), Catch::Contains("subPath"));
+  }
+}
+
 TEST_CASE("a read-only root file system takes writes only where volumes are", "[root]") {
   SKIP_UNLESS_ROOT;
   Fixture fixture;
