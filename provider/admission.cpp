@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "provider/admission_checks.h"
+#include "provider/static_pod.h"
 
 namespace burstlet::provider {
 namespace {
@@ -52,7 +53,7 @@ std::optional<Refusal> Admit(const kube::Pod& pod, const AdmissionContext& conte
   if (!HostPortsFree(pod, context)) {
     return Predicate("NodePorts", "node(s) didn't have free ports for the requested pod ports");
   }
-  if (!ToleratesNoExecute(pod.spec.tolerations, context.node_taints)) {
+  if (!IsStaticPod(pod) && !ToleratesNoExecute(pod.spec.tolerations, context.node_taints)) {
     return Predicate("TaintToleration", "node(s) had taints that the pod didn't tolerate");
   }
   return std::nullopt;

@@ -5,6 +5,7 @@
 
 #include "kube/async/signal_event.h"
 #include "provider/translate/environment.h"
+#include "provider/volumes/payload.h"
 
 namespace burstlet::provider {
 namespace {
@@ -17,8 +18,9 @@ constexpr milliseconds kRetryFor{2000};
 
 class ApiObjectSource : public ObjectSource {
  public:
-  ApiObjectSource(kube::Client& client, kube::Loop& loop, kube::ObjectWatch& watches)
-      : client_(client), loop_(loop), watches_(watches) {}
+  ApiObjectSource(kube::Client& client, kube::Loop& loop, kube::ObjectWatch& watches, TrustBundles& trust,
+                  PodCertificates& certificates)
+      : client_(client), loop_(loop), watches_(watches), trust_(trust), certificates_(certificates) {}
 
   void Acquire(const kube::Pod& pod) override {
     const std::string& uid = pod.metadata.uid;
@@ -30,9 +32,24 @@ class ApiObjectSource : public ObjectSource {
     for (const kube::LocalObjectReference& secret : pod.spec.imagePullSecrets) {
       watches_.AcquireSecret(uid, name_space, secret.name);
     }
+    if (!PodAnchors(pod).empty()) trust_.Acquire(uid);
+    if (!PodCertificateSources(pod).empty()) certificates_.Track(std::make_shared<const kube::Pod>(pod));
   }
 
-  void Release(const std::string& uid) override { watches_.Release(uid); }
+  void Release(const std::string& uid) override {
+    watches_.Release(uid);
+    trust_.Release(uid);
+    certificates_.Forget(uid);
+  }
+
+  kube::Task<absl::StatusOr<std::string>> GetTrustAnchors(TrustKey key) override {
+    co_return co_await trust_.Get(std::move(key));
+  }
+
+  kube::Task<absl::StatusOr<CredentialBundle>> GetPodCertificate(std::shared_ptr<const kube::Pod> pod,
+                                                                 CertificateKey key) override {
+    co_return co_await certificates_.Get(std::move(pod), std::move(key));
+  }
 
   kube::Task<absl::StatusOr<std::shared_ptr<const kube::ConfigMap>>> GetConfigMap(std::string name_space,
                                                                                   std::string name) override {
@@ -70,12 +87,15 @@ class ApiObjectSource : public ObjectSource {
   kube::Client& client_;
   kube::Loop& loop_;
   kube::ObjectWatch& watches_;
+  TrustBundles& trust_;
+  PodCertificates& certificates_;
 };
 
 }  // namespace
 
-std::unique_ptr<ObjectSource> NewApiObjectSource(kube::Client& client, kube::Loop& loop, kube::ObjectWatch& watches) {
-  return std::make_unique<ApiObjectSource>(client, loop, watches);
+std::unique_ptr<ObjectSource> NewApiObjectSource(kube::Client& client, kube::Loop& loop, kube::ObjectWatch& watches,
+                                                 TrustBundles& trust, PodCertificates& certificates) {
+  return std::make_unique<ApiObjectSource>(client, loop, watches, trust, certificates);
 }
 
 }  // namespace burstlet::provider

@@ -234,6 +234,8 @@ Fields NodeFields(Config& config) {
       {"registerWithTaints", Taints(config.register_with_taints)},
       {"nodeLabels", TextMap(config.node_labels)},
       {"maxPods", Integer(config.max_pods, 1, 100'000)},
+      {"staticPodPath", Text(config.static_pod_path)},
+      {"fileCheckFrequency", Duration(config.file_check_frequency, 1, 3600)},
       {"podPidsLimit", Integer(config.pod_pids_limit, -1, std::numeric_limits<std::int32_t>::max())},
       {"cpuCFSQuota", Boolean(config.cpu_cfs_quota)},
       {"cpuCFSQuotaPeriod", QuotaPeriod(config.cpu_cfs_quota_period)},
@@ -370,6 +372,8 @@ absl::Status FinishConfig(Config& config) {
     return absl::InvalidArgumentError("cgroupRoot: kubepods belongs to a kubelet, which kills what it finds there");
   }
   if (config.pod_logs_dir.empty()) config.pod_logs_dir = config.root_dir + "/logs/pods";
+  if (!config.static_pod_path.empty() && config.static_pod_path[0] != '/')
+    return absl::InvalidArgumentError("staticPodPath: an absolute path is needed");
   if (config.pod_logs_dir[0] != '/') return absl::InvalidArgumentError("podLogsDir: an absolute path is needed");
   if (!IsDnsSubdomain(config.node_name)) {
     return absl::InvalidArgumentError(absl::StrCat("--node-name: \"", config.node_name, "\" is not a DNS subdomain"));
@@ -403,8 +407,10 @@ std::string ConfigJson(const Config& config) {
       "},\"webhook\":{\"enabled\":", config.webhook_authentication ? "true" : "false",
       "},\"anonymous\":{\"enabled\":", config.anonymous_authentication ? "true" : "false", "}},\"clusterDNS\":[", dns,
       "],\"clusterDomain\":", quoted(config.cluster_domain), ",\"podCIDR\":", quoted(cidrs),
-      ",\"maxPods\":", config.max_pods, ",\"podPidsLimit\":", config.pod_pids_limit,
-      ",\"cgroupRoot\":", quoted(config.cgroup_root), ",\"podLogsDir\":", quoted(config.pod_logs_dir),
+      ",\"maxPods\":", config.max_pods, ",\"staticPodPath\":", quoted(config.static_pod_path),
+      ",\"fileCheckFrequency\":\"", config.file_check_frequency.count(), "s\"",
+      ",\"podPidsLimit\":", config.pod_pids_limit, ",\"cgroupRoot\":", quoted(config.cgroup_root),
+      ",\"podLogsDir\":", quoted(config.pod_logs_dir),
       ",\"seccompDefault\":", config.seccomp_default ? "true" : "false",
       ",\"podDefaults\":{\"hostUsers\":", config.default_host_users ? "true" : "false",
       "},\"userNamespaces\":{\"idsPerPod\":", config.user_namespace_ids_per_pod,

@@ -42,6 +42,8 @@ struct Config {
   std::vector<kube::Taint> register_with_taints{{"virtual-kubelet.io/provider", "burstlet", "NoSchedule", {}}};
   std::map<std::string, std::string> node_labels;
   std::int64_t max_pods = 500;
+  std::string static_pod_path;  // empty: no static pods
+  std::chrono::seconds file_check_frequency{20};
   std::int64_t pod_pids_limit = -1;
   bool cpu_cfs_quota = true;
   std::chrono::microseconds cpu_cfs_quota_period{100'000};

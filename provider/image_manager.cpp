@@ -64,6 +64,11 @@ void ImageManager::Forget(const kube::Pod& pod) {
       failures_.erase(BackoffKey(pod, container.image));
     }
   }
+  for (const kube::Volume& volume : pod.spec.volumes) {
+    if (!volume.image) continue;
+    backoff_.Forget(BackoffKey(pod, volume.image->reference));
+    failures_.erase(BackoffKey(pod, volume.image->reference));
+  }
 }
 
 kube::Task<absl::StatusOr<std::vector<cache::Credentials>>> ImageManager::PullCredentials(

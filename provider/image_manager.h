@@ -26,6 +26,8 @@ class ImageManager {
 
   /// The image if the policy lets it be used as it is, without any wait; null when a pull is needed (or refused).
   std::shared_ptr<const cache::Image> FindReady(const kube::Container& container);
+  /// A present image by its id ("sha256:..."); null when it is not there.
+  std::shared_ptr<const cache::Image> Find(const std::string& id) { return store_.Find(id); }
   /// The image, pulled if need be. `field_path` is for events.
   kube::Task<absl::StatusOr<std::shared_ptr<const cache::Image>>> Ensure(std::shared_ptr<const kube::Pod> pod,
                                                                          kube::Container container,

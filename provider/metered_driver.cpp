@@ -67,6 +67,7 @@ class MeteredSandbox : public sandbox::Sandbox {
   absl::StatusOr<sandbox::SandboxStats> Stats() override {
     return Measure(metrics_, "list_containers_stats", [&] { return inner_->Stats(); });
   }
+  absl::StatusOr<int> OpenVolume(const std::string& name) override { return inner_->OpenVolume(name); }
   absl::StatusOr<int> NetworkNamespace() override { return inner_->NetworkNamespace(); }
   absl::StatusOr<std::vector<ContainerState>> ReadEvents() override { return inner_->ReadEvents(); }
   absl::StatusOr<std::vector<ContainerState>> Containers() override { return inner_->Containers(); }

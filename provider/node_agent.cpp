@@ -28,6 +28,8 @@
 #include "provider/node_controller.h"
 #include "provider/node_status.h"
 #include "provider/pod_runtime.h"
+#include "provider/static_pod.h"
+#include "provider/static_pods.h"
 #include "sandbox/os/mount.h"
 #include "sandbox/os/safe_path.h"
 
@@ -90,17 +92,25 @@ absl::StatusOr<SourcePod> DecodePod(const std::string& object) {
   SourcePod pod;
   auto decoded = kube::Decode<kube::Pod>(object, &pod.unknown_fields);
   if (!decoded.ok()) return decoded.status();
+  // Where it came from is not for the pod to say.
+  const auto source = decoded->metadata.annotations.find(kConfigSource);
+  if (source != decoded->metadata.annotations.end() && !IsMirrorPod(*decoded)) source->second = "api";
   pod.pod = std::make_shared<const kube::Pod>(*std::move(decoded));
   return pod;
 }
 
-kube::ReflectorHandlers PodHandlers(PodWorkers& workers) {
+kube::ReflectorHandlers PodHandlers(PodWorkers& workers, StaticPods& static_pods) {
   kube::ReflectorHandlers handlers;
-  handlers.replace = [&workers](std::vector<std::string> objects) {
+  handlers.replace = [&](std::vector<std::string> objects) {
     std::vector<SourcePod> pods;
+    std::vector<std::shared_ptr<const kube::Pod>> mirrors;
     std::set<std::string> unreadable;
     for (const std::string& object : objects) {
       auto pod = DecodePod(object);
+      if (pod.ok() && IsMirrorPod(*pod->pod)) {
+        mirrors.push_back(pod->pod);
+        continue;
+      }
       if (pod.ok()) {
         pods.push_back(*std::move(pod));
         continue;
@@ -110,15 +120,18 @@ kube::ReflectorHandlers PodHandlers(PodWorkers& workers) {
       if (head.ok()) unreadable.insert(head->metadata.uid);
     }
     workers.Replace(std::move(pods), std::move(unreadable));
+    static_pods.ReplaceMirrors(std::move(mirrors));
   };
-  handlers.changed = [&workers](std::string object) {
+  handlers.changed = [&](std::string object) {
     auto pod = DecodePod(object);
     if (!pod.ok()) return LogIfError(pod.status(), "Pod not readable");
+    if (IsMirrorPod(*pod->pod)) return static_pods.MirrorChanged(pod->pod);
     workers.Changed(*std::move(pod));
   };
-  handlers.deleted = [&workers](std::string object) {
+  handlers.deleted = [&](std::string object) {
     const auto head = kube::DecodeHead(object);
     if (!head.ok()) return LogIfError(head.status(), "Pod not readable");
+    if (head->metadata.annotations.contains(kConfigMirror)) return static_pods.MirrorDeleted(head->metadata);
     workers.Deleted(head->metadata.uid);
   };
   return handlers;
@@ -191,6 +204,21 @@ std::function<NodeConditionsInput()> ConditionsOf(const NodeStatusConfig& config
   };
 }
 
+/// Static pods before any word of the API server. Without a path there are none, and what a former agent left of them
+/// ends.
+std::unique_ptr<StaticPodFiles> StartStaticPods(const Config& config, kube::Loop& loop, PodRuntime& runtime,
+                                                StaticPods& static_pods) {
+  if (config.static_pod_path.empty()) {
+    loop.Post([&static_pods] { static_pods.Desire({}); });
+    return nullptr;
+  }
+  auto files = NewStaticPodFiles(loop, runtime.pool(), runtime.tasks(), config.static_pod_path, config.node_name,
+                                 config.file_check_frequency);
+  files->OnChange([&static_pods](StaticPodList pods) { static_pods.Desire(pods); });
+  files->Start();
+  return files;
+}
+
 }  // namespace
 
 absl::Status RunNodeAgent(Config config) {
@@ -205,10 +233,22 @@ absl::Status RunNodeAgent(Config config) {
 
   auto events = kube::NewEventRecorder(*client, loop, node.name);
   auto watches = kube::NewObjectWatch(*client, loop);
-  auto objects = NewApiObjectSource(*client, loop, *watches);
-  auto sink = NewApiStatusSink(*client);
-  ServiceCache services;
   std::unique_ptr<NodeController> controller;
+  const auto node_uid = [&controller] {
+    const auto current = controller == nullptr ? nullptr : controller->current();
+    return current == nullptr ? std::string() : current->metadata.uid;
+  };
+  kube::WorkerPool key_pool(1);  // long primes are rare, and nobody else should wait for them
+  kube::TaskGroup side_tasks(loop);
+  TrustBundles trust(*client, loop, side_tasks);
+  PodCertificatesConfig certificates_config;
+  certificates_config.node_name = node.name;
+  certificates_config.node_uid = node_uid;
+  PodCertificates certificates(*client, loop, key_pool, side_tasks, *events, std::move(certificates_config));
+  auto objects = NewApiObjectSource(*client, loop, *watches, trust, certificates);
+  auto sink = NewApiStatusSink(*client);
+  StaticPods static_pods(*client, loop, side_tasks, *sink, node.name, node_uid);
+  ServiceCache services;
   const auto admit = [&](const kube::Pod& pod, std::vector<std::shared_ptr<const kube::Pod>> active) {
     const auto current = controller->current();
     static const std::map<std::string, std::string> no_labels;
@@ -223,9 +263,12 @@ absl::Status RunNodeAgent(Config config) {
   };
   ASSIGN_OR_RETURN(auto runtime,
                    PodRuntime::Open(config, node,
-                                    {loop, *objects, *events, *sink, metrics, admit,
+                                    {loop, *objects, *events, static_pods, metrics, admit,
                                      [&services](const std::string& name_space) { return services.For(name_space); }}));
-  watches->OnChange([&](const std::string& owner) { runtime->workers().ObjectsChanged(owner); });
+  const auto objects_changed = [&](const std::string& owner) { runtime->workers().ObjectsChanged(owner); };
+  watches->OnChange(objects_changed);
+  trust.OnChange(objects_changed);
+  certificates.OnChange(objects_changed);
 
   ASSIGN_OR_RETURN(auto server,
                    StartServer(config, node, MakeKubeletHandlers(loop, *runtime, *client, metrics, config)));
@@ -234,13 +277,17 @@ absl::Status RunNodeAgent(Config config) {
   node.kubelet_port = server->port();
   controller = NewNodeController(*client, loop, runtime->tasks(), node, MakeNodeControllerConfig(config),
                                  ConditionsOf(node_config, *runtime), events.get());
+  static_pods.Use(runtime->workers(), runtime->statuses());
+  runtime->workers().OnDone([&static_pods] { static_pods.WorkerDone(); });
+  controller->WhenRegistered([&static_pods] { static_pods.NodeRegistered(); });
   controller->Start();
+  auto static_files = StartStaticPods(config, loop, *runtime, static_pods);
 
   kube::CancelToken cancel;
   kube::TaskGroup watchers(loop);
   watchers.Spawn("watch pods", kube::RunReflector(*client, loop, "pods", "/api/v1/pods",
                                                   absl::StrCat("fieldSelector=spec.nodeName%3D", node.name),
-                                                  PodHandlers(runtime->workers()), cancel));
+                                                  PodHandlers(runtime->workers(), static_pods), cancel));
   watchers.Spawn("watch services", kube::RunReflector(*client, loop, "services", "/api/v1/services", "",
                                                       ServiceHandlers(services), cancel));
   boost::asio::signal_set signals(loop.context(), SIGTERM, SIGINT);

@@ -58,6 +58,23 @@ absl::StatusOr<T> DecodeStrict(const YamlNode& document) {
   return object;
 }
 
+/// A source that only an API server could fill; empty: there is none.
+std::string ApiOnlySource(const kube::Pod& pod) {
+  for (std::size_t i = 0; i < pod.spec.volumes.size(); ++i) {
+    const auto& projected = pod.spec.volumes[i].projected;
+    if (!projected) continue;
+    for (std::size_t j = 0; j < projected->sources.size(); ++j) {
+      const kube::VolumeProjection& source = projected->sources[j];
+      const char* kind = source.serviceAccountToken  ? "serviceAccountToken"
+                         : source.clusterTrustBundle ? "clusterTrustBundle"
+                         : source.podCertificate     ? "podCertificate"
+                                                     : nullptr;
+      if (kind != nullptr) return absl::StrCat("spec.volumes[", i, "].projected.sources[", j, "].", kind);
+    }
+  }
+  return "";
+}
+
 absl::Status AddPod(const YamlNode& document, const std::string& node_name, PodFiles& out) {
   ASSIGN_OR_RETURN(kube::Pod pod, DecodeStrict<kube::Pod>(document));
   pod.metadata.uid = NewUid();
@@ -69,6 +86,9 @@ absl::Status AddPod(const YamlNode& document, const std::string& node_name, PodF
   if (pod.spec.nodeName.empty()) pod.spec.nodeName = node_name;
   const std::vector<std::string> complaints = ValidatePod(pod);
   if (!complaints.empty()) return absl::InvalidArgumentError(absl::StrJoin(complaints, "; "));
+  if (const std::string source = ApiOnlySource(pod); !source.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(source, ": needs an API server, and `burstlet run` has none"));
+  }
   for (const auto& other : out.pods) {
     if (ObjectName(other->metadata) == ObjectName(pod.metadata))
       return absl::InvalidArgumentError("two pods of that name");
@@ -77,9 +97,37 @@ absl::Status AddPod(const YamlNode& document, const std::string& node_name, PodF
   return absl::OkStatus();
 }
 
+absl::Status AddDocument(const YamlNode& document, const std::string& node_name, PodFiles& out);
+
+/// `kubectl get -o yaml` of several objects. In a list of one kind the items need not say it again.
+absl::Status AddList(const YamlNode& list, const std::string& kind, const std::string& node_name, PodFiles& out) {
+  const YamlNode* items = list.Find("items");
+  if (items == nullptr || items->kind != YamlNode::Kind::kSequence) {
+    return absl::InvalidArgumentError("items: Required value");
+  }
+  for (std::size_t i = 0; i < items->items.size(); ++i) {
+    YamlNode item = items->items[i];
+    const auto complete = [&](const char* field, const std::string& value) {
+      if (kind == "List" || item.Find(field) != nullptr) return;
+      YamlNode node;
+      node.kind = YamlNode::Kind::kString;
+      node.scalar = value;
+      item.fields.push_back({field, std::move(node)});
+    };
+    complete("apiVersion", "v1");
+    complete("kind", kind.substr(0, kind.size() - 4));
+    RETURN_IF_ERROR(Annotate(AddDocument(item, node_name, out), absl::StrCat("items[", i, "]")));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status AddDocument(const YamlNode& document, const std::string& node_name, PodFiles& out) {
   const YamlNode* kind = document.Find("kind");
   const YamlNode* version = document.Find("apiVersion");
+  static const std::set<std::string> kLists = {"List", "PodList", "ConfigMapList", "SecretList"};
+  if (kind != nullptr && version != nullptr && version->scalar == "v1" && kLists.contains(kind->scalar)) {
+    return AddList(document, kind->scalar, node_name, out);
+  }
   if (kind == nullptr || version == nullptr || version->scalar != "v1") {
     return absl::InvalidArgumentError("expected apiVersion v1 and a kind");
   }
@@ -87,7 +135,8 @@ absl::Status AddDocument(const YamlNode& document, const std::string& node_name,
   if (kind->scalar == "ConfigMap") {
     ASSIGN_OR_RETURN(kube::ConfigMap object, DecodeStrict<kube::ConfigMap>(document));
     const std::string key = ObjectName(object.metadata);
-    out.config_maps[key] = std::make_shared<const kube::ConfigMap>(std::move(object));
+    if (!out.config_maps.emplace(key, std::make_shared<const kube::ConfigMap>(std::move(object))).second)
+      return absl::InvalidArgumentError("two ConfigMaps of that name");
     return absl::OkStatus();
   }
   if (kind->scalar == "Secret") {
@@ -95,7 +144,8 @@ absl::Status AddDocument(const YamlNode& document, const std::string& node_name,
     for (const auto& [name, value] : object.stringData) object.data[name].data = value;
     object.stringData.clear();
     const std::string key = ObjectName(object.metadata);
-    out.secrets[key] = std::make_shared<const kube::Secret>(std::move(object));
+    if (!out.secrets.emplace(key, std::make_shared<const kube::Secret>(std::move(object))).second)
+      return absl::InvalidArgumentError("two Secrets of that name");
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(absl::StrCat("kind ", kind->scalar, " is not Pod, ConfigMap or Secret"));

@@ -45,13 +45,14 @@ struct PodRecord {
   std::int64_t observedGeneration = 0;
   kube::Time startTime;
   std::vector<ContainerRecord> containers;  // newest two runs of each
+  std::vector<std::string> images;          // ids of what must stay in the image store as long as the pod lives
   /// The pod has ended: nothing of it may ever be started again.
   bool terminated = false;
   /// Why the node ended it (deadline, eviction): the containers alone would not tell.
   std::string failureReason;
   std::string failureMessage;
 };
-BURSTLET_API_FIELDS(PodRecord, (), pod, applied, observedGeneration, startTime, containers, terminated, failureReason,
+BURSTLET_API_FIELDS(PodRecord, (), pod, applied, observedGeneration, startTime, containers, images, terminated, failureReason,
                     failureMessage);
 
 absl::Status WritePodRecord(const AgentPaths& paths, const PodRecord& record);

@@ -115,6 +115,7 @@ void PodWorker::Adopt(Recovered recovered) {
     states[state.id] = &state;
     AddUnrecorded(state, recovered.record);
   }
+  if (!view_.terminated) HoldImages(recovered.record.images);
   const bool alive = recovered.sandbox != nullptr;
   if (alive) sandbox_ = std::make_shared<SandboxHandle>(std::move(recovered.sandbox));
   // Oldest first, so that the newest run ends up in front.
@@ -345,6 +346,7 @@ PodRecord PodWorker::MakeRecord() const {
     record.failureReason = view_.failure->reason;
     record.failureMessage = view_.failure->message;
   }
+  for (const auto& [id, image] : images_) record.images.push_back(id);
   for (const auto& [name, view] : view_.containers) {
     for (const ContainerInstance& instance : view.instances) {
       ContainerRecord entry;

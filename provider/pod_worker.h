@@ -34,6 +34,7 @@
 #include "provider/sandbox_handle.h"
 #include "provider/status/generate.h"
 #include "provider/status/status_manager.h"
+#include "provider/translate/environment.h"
 #include "provider/translate/translate.h"
 #include "provider/volumes/volume_manager.h"
 
@@ -115,6 +116,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   const PodTimeline& timeline() const { return timeline_; }
   /// Resources are held: admitted and not all stopped.
   bool active() const { return !view_.terminated; }
+  /// Gone from its source.
+  bool removed() const { return removed_; }
   /// The run whose log is asked for: the newest, or with `previous` the one that ended last before it (in back-off
   /// both are the same). kNotFound, kInvalidArgument with kubectl's words. Source: kubelet_pods.go
   /// validateContainerLogStatus.
@@ -137,6 +140,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   kube::Task<void> StartContainers();
   kube::Task<void> StartContainer(StartAction action);
   kube::Task<absl::StatusOr<std::vector<std::string>>> Environment(kube::Container container);
+  kube::Task<EnvFileTexts> EnvFiles(kube::Container container);
   kube::Task<absl::StatusOr<sandbox::ContainerState>> Launch(sandbox::ContainerSpec spec, ContainerRecord record);
   bool HoldBack(const StartAction& action, ContainerView& view);
   void StartFailed(const StartAction& action, ContainerView& view, const ContainerRecord& record,
@@ -155,6 +159,15 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   void ResizeFailed(const std::string& message);
   void ObserveResize();
   void AdoptResources(const PodRecord& record);
+
+  // --- images (pod_worker_images.cpp)
+  /// Null: it is not there, and the container shows why. `field_path` is for events: a container's, or the pod's own.
+  kube::Task<std::shared_ptr<const cache::Image>> EnsureImage(std::string name, kube::Container image,
+                                                              std::string field_path);
+  /// The image volumes that the container mounts; none when one of them is not there, as above.
+  kube::Task<std::optional<ImageVolumes>> EnsureImageVolumes(kube::Container container);
+  void PullFailed(const std::string& name, const kube::Container& image, const absl::Status& error);
+  void HoldImages(const std::vector<std::string>& ids);
 
   // --- TerminatingPod, TerminatedPod (pod_worker_stop.cpp)
   kube::Task<void> StopContainers();
@@ -208,6 +221,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   /// Sandboxes that died and still hold names, addresses and directories: removed before a new one is made.
   std::vector<std::shared_ptr<SandboxHandle>> dead_sandboxes_;
   std::unique_ptr<PodLifecycleEvents> pleg_;
+  /// By id: all images that the pod has used, held against removal until it has ended.
+  std::map<std::string, std::shared_ptr<const cache::Image>> images_;
   /// States of containers whose start has not returned yet: a short program's exit may overtake it.
   std::map<std::string, sandbox::ContainerState> early_states_;
   std::unique_ptr<PodProber> prober_;  // null: the pod has no probes, or nothing of it runs yet

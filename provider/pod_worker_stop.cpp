@@ -111,6 +111,7 @@ kube::Task<void> PodWorker::TearDown() {
       removed = co_await kube::Offload(context_.loop, context_.pool, remove);
     }
   }
+  images_.clear();
   absl::Status unmounted = co_await context_.volumes.Unmount(pod_->metadata.uid);
   while (!unmounted.ok()) {
     Error("Volumes not removed",

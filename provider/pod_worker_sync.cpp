@@ -249,6 +249,7 @@ kube::Task<absl::StatusOr<std::vector<std::string>>> PodWorker::Environment(kube
     auto object = co_await context_.objects.GetSecret(pod_->metadata.namespace_, name);
     sources.secrets.emplace(name, std::move(object));
   }
+  sources.files = co_await EnvFiles(container);
   if (context_.services) sources.services = context_.services(pod_->metadata.namespace_);
   sources.host_ips = context_.node.addresses;
   sources.pod_ips = pod_->spec.hostNetwork ? context_.node.addresses : view_.pod_ips;
@@ -278,30 +279,10 @@ kube::Task<void> PodWorker::StartContainer(StartAction action) {
   View(action.name).kind = action.kind;
   if (TooEarly(action.name) || HoldBack(action, View(action.name))) co_return;
 
-  std::shared_ptr<const cache::Image> image = context_.images.FindReady(container);
-  if (image != nullptr) {
-    Event(action.name, "Normal", "Pulled",
-          absl::StrCat("Container image \"", container.image, "\" already present on machine"));
-  } else {
-    const std::string retry_key = absl::StrCat(action.name, "/", container.image);
-    if (TooEarly(retry_key)) co_return;
-    Publish();  // a pull takes as long as it takes: say so now
-    auto ensured = co_await context_.images.Ensure(pod_, container, FieldPath(action.name), cancel_);
-    if (terminate_requested_) co_return;
-    if (!ensured.ok()) {
-      View(action.name).waiting =
-          WaitingInfo{ReasonOf(ensured.status(), "ErrImagePull"), std::string(ensured.status().message())};
-      const kube::SteadyTime retry = context_.images.RetryAt(*pod_, container);
-      const auto now = steady_clock::now();
-      // After the failure itself one more look soon turns ErrImagePull into ImagePullBackOff, as on a kubelet.
-      const bool backing_off = ReasonOf(ensured.status()) == "ImagePullBackOff";
-      const kube::SteadyTime again = backing_off && retry > now ? retry : now + std::chrono::seconds(2);
-      retry_at_[retry_key] = retry == kube::SteadyTime{} ? now + std::chrono::seconds(10) : again;
-      next_wake_ = std::min(next_wake_, retry_at_[retry_key]);
-      co_return;
-    }
-    image = *ensured;
-  }
+  std::shared_ptr<const cache::Image> image = co_await EnsureImage(action.name, container, FieldPath(action.name));
+  if (image == nullptr || terminate_requested_) co_return;
+  auto image_volumes = co_await EnsureImageVolumes(container);
+  if (!image_volumes || terminate_requested_) co_return;
   timeline_.Stamp(PodStage::kImage);
 
   const auto config_error = [&](const absl::Status& error) {
@@ -332,7 +313,8 @@ kube::Task<void> PodWorker::StartContainer(StartAction action) {
                        *image,
                        *std::move(env),
                        PodFileMounts(context_.paths, *pod_, container, attempt),
-                       context_.paths.ContainerLog(*pod_, action.name, attempt)};
+                       context_.paths.ContainerLog(*pod_, action.name, attempt),
+                       *std::move(image_volumes)};
   auto spec = TranslateContainer(*pod_, input, context_.node, context_.translate);
   if (!spec.ok()) {
     config_error(spec.status());

@@ -9,6 +9,7 @@
 #include "metrics/log.h"
 #include "metrics/status.h"
 #include "provider/allocation.h"
+#include "provider/static_pod.h"
 #include "provider/translate/resources.h"
 
 namespace burstlet::provider {
@@ -61,11 +62,12 @@ void PodWorkers::Recover(std::vector<Recovered> recovered) {
   }
 }
 
-void PodWorkers::Replace(std::vector<SourcePod> pods, std::set<std::string> unreadable) {
+void PodWorkers::Replace(std::vector<SourcePod> pods, std::set<std::string> unreadable, PodSource source) {
+  const auto mine = [source](const kube::Pod& pod) { return IsStaticPod(pod) == (source == PodSource::kFiles); };
   std::set<std::string> present = unreadable;
   for (const SourcePod& pod : pods) present.insert(pod.pod->metadata.uid);
   for (const auto& [uid, worker] : workers_) {
-    if (!present.contains(uid)) worker->Removed();
+    if (!present.contains(uid) && mine(*worker->pod())) worker->Removed();
   }
   // Those that the former agent left hold their resources already; the others come in the order of their creation.
   std::sort(pods.begin(), pods.end(), [this](const SourcePod& a, const SourcePod& b) {
@@ -78,7 +80,7 @@ void PodWorkers::Replace(std::vector<SourcePod> pods, std::set<std::string> unre
   // What runs here and is wanted no more ends as if it had just been deleted.
   std::map<std::string, Recovered> orphans = std::exchange(recovered_, {});
   for (auto& [uid, entry] : orphans) {
-    if (unreadable.contains(uid)) {
+    if (unreadable.contains(uid) || !mine(entry.record.pod)) {
       recovered_.emplace(uid, std::move(entry));
       continue;
     }
@@ -90,7 +92,7 @@ void PodWorkers::Replace(std::vector<SourcePod> pods, std::set<std::string> unre
     worker->Removed();
     worker->Start();
   }
-  if (!std::exchange(synced_, true)) SweepVolumes();
+  if (source == PodSource::kApi && !std::exchange(synced_, true)) SweepVolumes();
   // Only now: what the former agent allocated to the others had to be known first.
   for (const auto& [uid, worker] : workers_) {
     if (worker->active() && worker->ResizeWanted()) resizes_.Push(uid);

@@ -24,6 +24,9 @@ struct SourcePod {
   std::vector<std::string> unknown_fields;
 };
 
+/// Who asks for a pod: the API server, or files of this host (static pods).
+enum class PodSource { kApi, kFiles };
+
 class PodWorkers {
  public:
   /// `admit` judges one new pod beside the active ones.
@@ -34,12 +37,15 @@ class PodWorkers {
   /// What was found on this host at start, before the source speaks.
   void Recover(std::vector<Recovered> recovered);
   /// The whole truth of the source: what is not in it is gone.
-  /// `unreadable`: UIDs of pods that are wanted in a form this program cannot read; what runs of them runs on.
-  void Replace(std::vector<SourcePod> pods, std::set<std::string> unreadable = {});
+  /// `unreadable`: UIDs of pods that are wanted in a form this program cannot read; what runs of them runs on. Each
+  /// source speaks for its own pods only.
+  void Replace(std::vector<SourcePod> pods, std::set<std::string> unreadable = {}, PodSource source = PodSource::kApi);
   void Changed(SourcePod pod);
   void Deleted(const std::string& uid);
   /// Pods that refer to a changed object (by UID).
   void ObjectsChanged(const std::string& uid);
+  /// The pod was found on this host at start, and no source has asked for it yet.
+  bool WasRecovered(const std::string& uid) const { return recovered_.contains(uid); }
   /// Ends every pod with its own grace.
   void StopAll();
 

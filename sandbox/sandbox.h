@@ -126,6 +126,9 @@ class Sandbox {
   /// Forgets an exited container and frees what it held (cgroup, writable layer).
   virtual absl::Status RemoveContainer(const std::string& container_id) = 0;
   virtual absl::StatusOr<SandboxStats> Stats() = 0;
+  /// The root of one of the pod's volumes, as its containers have it (O_PATH; owned by the caller). kNotFound: no such
+  /// volume. What lies below is the containers' doing: resolve with RESOLVE_IN_ROOT or RESOLVE_BENEATH.
+  virtual absl::StatusOr<int> OpenVolume(const std::string& name) = 0;
   /// A descriptor of the pod's network namespace (for port-forward); owned by the caller.
   virtual absl::StatusOr<int> NetworkNamespace() = 0;
 

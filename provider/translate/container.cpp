@@ -132,7 +132,8 @@ absl::StatusOr<sandbox::ContainerSpec> TranslateContainer(const kube::Pod& pod, 
   }
   if (spec.working_dir.front() != '/') spec.working_dir.insert(0, "/");
   RETURN_IF_ERROR(TranslateSecurity(pod, container, node, options, spec));
-  ASSIGN_OR_RETURN(spec.mounts, TranslateMounts(pod, container, env, input.files, spec.rootfs.read_only));
+  ASSIGN_OR_RETURN(spec.mounts,
+                   TranslateMounts(pod, container, env, input.files, input.image_volumes, spec.rootfs.read_only));
   spec.resources = ContainerResources(pod, container, node);
   spec.oom_score_adj = OomScoreAdjust(pod, container, ValueOf(node.capacity, "memory"));
   spec.tty = container.tty;

@@ -4,7 +4,9 @@
 #include <cctype>
 
 #include "absl/strings/str_cat.h"
+#include "metrics/log.h"
 #include "metrics/status.h"
+#include "provider/translate/env_file.h"
 #include "provider/translate/expansion.h"
 #include "provider/translate/translate.h"
 
@@ -133,6 +135,26 @@ OptionalValue SecretValue(const kube::Pod& pod, const kube::SecretKeySelector& r
       absl::StrCat("couldn't find key ", ref.key, " in Secret ", pod.metadata.namespace_, "/", ref.name));
 }
 
+/// A file that is missing or malformed is an error even where the key is optional, as with the kubelet.
+OptionalValue FileValue(const kube::Pod& pod, const kube::FileKeySelector& ref, const EnvSources& sources) {
+  const auto file = sources.files.find({ref.volumeName, ref.path});
+  if (file == sources.files.end()) {
+    return ConfigError(absl::StrCat("cannot find the volume \"", ref.volumeName, "\" referenced by FileKeyRef"));
+  }
+  absl::StatusOr<std::string> value = file->second.status();
+  if (file->second.ok()) value = EnvFileValue(*file->second, ref.key);
+  if (!value.ok()) {
+    Warn("Environment file not usable", {{"pod", kube::ObjectName(pod.metadata)},
+                                         {"volume", ref.volumeName},
+                                         {"err", std::string(value.status().message())}});
+    return ConfigError("couldn't parse env file");
+  }
+  if (!value->empty()) return *std::move(value);
+  if (ref.optional.value_or(false)) return std::nullopt;
+  return ConfigError(absl::StrCat("environment variable key \"", ref.key, "\" not found in file \"", ref.path,
+                                  "\" of volume \"", ref.volumeName, "\""));
+}
+
 /// The value of a reference; nothing when it is optional and missing.
 OptionalValue ReferencedValue(const kube::Pod& pod, const kube::Container& container, const kube::EnvVarSource& from,
                               const EnvSources& sources, const NodeInfo& node) {
@@ -149,7 +171,7 @@ OptionalValue ReferencedValue(const kube::Pod& pod, const kube::Container& conta
   }
   if (from.configMapKeyRef) return ConfigMapValue(pod, *from.configMapKeyRef, sources);
   if (from.secretKeyRef) return SecretValue(pod, *from.secretKeyRef, sources);
-  if (from.fileKeyRef) return ConfigError("valueFrom.fileKeyRef is not supported");
+  if (from.fileKeyRef) return FileValue(pod, *from.fileKeyRef, sources);
   return std::string();
 }
 

@@ -10,6 +10,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -19,11 +20,15 @@
 
 namespace burstlet::provider {
 
+/// (volume, path in it) -> an environment file's text, or why there is none.
+using EnvFileTexts = std::map<std::pair<std::string, std::string>, absl::StatusOr<std::string>>;
+
 struct EnvSources {
   /// By name in the pod's namespace; an error status says why it is not there.
   std::map<std::string, absl::StatusOr<std::shared_ptr<const kube::ConfigMap>>> config_maps;
   std::map<std::string, absl::StatusOr<std::shared_ptr<const kube::Secret>>> secrets;
   std::vector<std::shared_ptr<const kube::Service>> services;  // of the pod's namespace and the master's
+  EnvFileTexts files;
   std::vector<std::string> pod_ips;
   std::vector<std::string> host_ips;
   std::map<std::string, std::string> image_env;  // unused by expansion, as in the kubelet

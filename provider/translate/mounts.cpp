@@ -84,7 +84,8 @@ bool ForcedReadOnly(const kube::Volume& volume) {
 
 absl::StatusOr<sandbox::MountSpec> TranslateMount(const kube::Pod& pod, const kube::Container& container,
                                                   const kube::VolumeMount& mount,
-                                                  const std::map<std::string, std::string>& env) {
+                                                  const std::map<std::string, std::string>& env,
+                                                  const ImageVolumes& image_volumes) {
   const auto& volumes = pod.spec.volumes;
   auto volume = std::find_if(volumes.begin(), volumes.end(), [&](const auto& one) { return one.name == mount.name; });
   if (volume == volumes.end()) {
@@ -99,7 +100,14 @@ absl::StatusOr<sandbox::MountSpec> TranslateMount(const kube::Pod& pod, const ku
         absl::StrCat("volumeMounts[", mount.name, "].mountPath: \"", mount.mountPath, "\" must not contain '..'"));
   }
   sandbox::MountSpec result;
-  result.volume = mount.name;
+  if (volume->image) {
+    const auto layers = image_volumes.find(mount.name);
+    if (layers == image_volumes.end())
+      return ConfigError(absl::StrCat("image of volume \"", mount.name, "\" is not there"));
+    result.image_layers = layers->second;
+  } else {
+    result.volume = mount.name;
+  }
   result.destination = CleanAbsolute(mount.mountPath);
   if (result.destination == "/") {
     return ConfigError(absl::StrCat("volumeMounts[", mount.name, "].mountPath: must not be the container's root"));
@@ -116,6 +124,7 @@ absl::StatusOr<sandbox::MountSpec> TranslateMount(const kube::Pod& pod, const ku
 absl::StatusOr<std::vector<sandbox::MountSpec>> TranslateMounts(const kube::Pod& pod, const kube::Container& container,
                                                                 const std::map<std::string, std::string>& env,
                                                                 const std::vector<sandbox::MountSpec>& files,
+                                                                const ImageVolumes& image_volumes,
                                                                 bool read_only_rootfs) {
   std::multimap<std::size_t, sandbox::MountSpec> by_depth;  // in order of insertion where the depth is the same
   auto add = [&](sandbox::MountSpec mount) {
@@ -124,7 +133,7 @@ absl::StatusOr<std::vector<sandbox::MountSpec>> TranslateMounts(const kube::Pod&
   };
   std::set<std::string> taken;
   for (const auto& mount : container.volumeMounts) {
-    ASSIGN_OR_RETURN(sandbox::MountSpec translated, TranslateMount(pod, container, mount, env));
+    ASSIGN_OR_RETURN(sandbox::MountSpec translated, TranslateMount(pod, container, mount, env, image_volumes));
     taken.insert(translated.destination);
     add(std::move(translated));
   }

@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "kube/api/pod.h"
+#include "provider/translate/translate.h"
 #include "sandbox/spec.h"
 
 namespace burstlet::provider {
@@ -18,6 +19,7 @@ namespace burstlet::provider {
 absl::StatusOr<std::vector<sandbox::MountSpec>> TranslateMounts(const kube::Pod& pod, const kube::Container& container,
                                                                 const std::map<std::string, std::string>& env,
                                                                 const std::vector<sandbox::MountSpec>& files,
+                                                                const ImageVolumes& image_volumes,
                                                                 bool read_only_rootfs);
 
 }  // namespace burstlet::provider

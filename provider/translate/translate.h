@@ -30,6 +30,9 @@ struct ReadyVolume {
 /// Volume name -> where it is.
 using ReadyVolumes = std::map<std::string, ReadyVolume>;
 
+/// Image volumes of one container: volume name -> the image's layers, topmost first.
+using ImageVolumes = std::map<std::string, std::vector<std::string>>;
+
 struct TranslateOptions {
   bool seccomp_default = true;  // RuntimeDefault where the pod says nothing
   std::string seccomp_profile_root;
@@ -50,6 +53,7 @@ struct ContainerInput {
   std::vector<std::string> env;           // from MakeEnvironment
   std::vector<sandbox::MountSpec> files;  // /etc/hosts, /etc/hostname, /etc/resolv.conf, termination log
   std::string log_path;
+  ImageVolumes image_volumes = {};
 };
 
 absl::StatusOr<sandbox::ContainerSpec> TranslateContainer(const kube::Pod& pod, const ContainerInput& input,

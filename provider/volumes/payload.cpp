@@ -141,27 +141,64 @@ std::optional<std::int64_t> CommonUser(const kube::Pod& pod) {
   return *users.begin();
 }
 
+/// Private to the pod's one user, where there is one; a group gets its read bit from fsGroup.
+FileProjection Private(const kube::Pod& pod, std::string data, std::optional<std::int64_t> own_user,
+                       const Defaults& defaults) {
+  const auto user = own_user ? own_user : defaults.user ? defaults.user : CommonUser(pod);
+  FileProjection file = File(std::move(data), std::nullopt, user, defaults);
+  const bool has_group = pod.spec.securityContext && pod.spec.securityContext->fsGroup;
+  if (user || has_group) file.mode = 0600;
+  return file;
+}
+
 absl::Status AddToken(const kube::Pod& pod, const kube::ServiceAccountTokenProjection& projection,
                       const VolumeObjectsSnapshot& objects, const Defaults& defaults, Payload& payload) {
   auto token = objects.tokens.find(KeyOf(projection));
   if (token == objects.tokens.end()) return absl::NotFoundError("failed to fetch token: none was asked for");
   if (!token->second.ok()) return token->second.status();
-  auto user = projection.user ? projection.user : defaults.user ? defaults.user : CommonUser(pod);
-  FileProjection file = File(*token->second, std::nullopt, user, defaults);
-  const bool has_group = pod.spec.securityContext && pod.spec.securityContext->fsGroup;
-  // Private to its user; a group gets its read bit from fsGroup.
-  if (user || has_group) file.mode = 0600;
-  payload[projection.path] = std::move(file);
+  payload[projection.path] = Private(pod, *token->second, projection.user, defaults);
   return absl::OkStatus();
 }
 
-absl::StatusOr<Payload> ProjectedPayload(const kube::Pod& pod, const kube::ProjectedVolumeSource& volume,
+absl::Status AddAnchors(const kube::Pod& pod, const kube::ClusterTrustBundleProjection& projection,
+                        const VolumeObjectsSnapshot& objects, const Defaults& defaults, Payload& payload) {
+  if (!projection.name && !projection.signerName) {
+    return absl::InvalidArgumentError("ClusterTrustBundle projection requires either name or signerName to be set");
+  }
+  const auto found = objects.anchors.find(KeyOf(projection));
+  absl::StatusOr<std::string> anchors = absl::UnavailableError("ClusterTrustBundle informer has not yet synced");
+  if (found != objects.anchors.end()) anchors = found->second;
+  if (absl::IsNotFound(anchors.status()) && projection.optional.value_or(false)) anchors = std::string();
+  if (!anchors.ok()) return anchors.status();
+  payload[projection.path] = Private(pod, *std::move(anchors), projection.user, defaults);
+  return absl::OkStatus();
+}
+
+absl::Status AddCertificate(const kube::Pod& pod, const kube::PodCertificateProjection& projection,
+                            const CertificateKey& key, const VolumeObjectsSnapshot& objects, const Defaults& defaults,
+                            Payload& payload) {
+  const auto found = objects.certificates.find(key);
+  if (found == objects.certificates.end()) return absl::UnavailableError("credential bundle is not issued yet");
+  if (!found->second.ok()) return found->second.status();
+  const CredentialBundle& bundle = *found->second;
+  const auto add = [&](const std::string& path, const std::string& data) {
+    if (!path.empty()) payload[path] = Private(pod, data, projection.user, defaults);
+  };
+  add(projection.credentialBundlePath, bundle.key_pem + bundle.chain_pem);
+  add(projection.keyPath, bundle.key_pem);
+  add(projection.certificateChainPath, bundle.chain_pem);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Payload> ProjectedPayload(const kube::Pod& pod, const std::string& name,
+                                         const kube::ProjectedVolumeSource& volume,
                                          const VolumeObjectsSnapshot& objects, const NodeInfo& node,
                                          const std::vector<std::string>& pod_ips) {
   const Defaults defaults{volume.defaultMode.value_or(kDefaultMode), volume.defaultUser};
   Payload payload;
   Errors errors;
-  for (const auto& source : volume.sources) {
+  for (std::size_t i = 0; i < volume.sources.size(); ++i) {
+    const auto& source = volume.sources[i];
     if (source.secret) {
       const auto& secret = *source.secret;
       errors.Add(AddSecret(secret.name, secret.items, secret.optional.value_or(false), objects, defaults, payload));
@@ -173,9 +210,9 @@ absl::StatusOr<Payload> ProjectedPayload(const kube::Pod& pod, const kube::Proje
     } else if (source.serviceAccountToken) {
       errors.Add(AddToken(pod, *source.serviceAccountToken, objects, defaults, payload));
     } else if (source.clusterTrustBundle) {
-      errors.Add(absl::UnimplementedError("projected.sources.clusterTrustBundle is not supported"));
+      errors.Add(AddAnchors(pod, *source.clusterTrustBundle, objects, defaults, payload));
     } else if (source.podCertificate) {
-      errors.Add(absl::UnimplementedError("projected.sources.podCertificate is not supported"));
+      errors.Add(AddCertificate(pod, *source.podCertificate, {name, i}, objects, defaults, payload));
     }
   }
   RETURN_IF_ERROR(errors.Status());
@@ -228,10 +265,32 @@ std::vector<TokenKey> PodTokens(const kube::Pod& pod) {
   return {keys.begin(), keys.end()};
 }
 
+std::vector<TrustKey> PodAnchors(const kube::Pod& pod) {
+  std::set<TrustKey> keys;
+  for (const auto& volume : pod.spec.volumes) {
+    if (!volume.projected) continue;
+    for (const auto& source : volume.projected->sources) {
+      if (source.clusterTrustBundle) keys.insert(KeyOf(*source.clusterTrustBundle));
+    }
+  }
+  return {keys.begin(), keys.end()};
+}
+
+std::vector<CertificateKey> PodCertificateSources(const kube::Pod& pod) {
+  std::vector<CertificateKey> keys;
+  for (const auto& volume : pod.spec.volumes) {
+    if (!volume.projected) continue;
+    for (std::size_t i = 0; i < volume.projected->sources.size(); ++i) {
+      if (volume.projected->sources[i].podCertificate) keys.emplace_back(volume.name, i);
+    }
+  }
+  return keys;
+}
+
 absl::StatusOr<Payload> VolumePayload(const kube::Pod& pod, const kube::Volume& volume,
                                       const VolumeObjectsSnapshot& objects, const NodeInfo& node,
                                       const std::vector<std::string>& pod_ips) {
-  if (volume.projected) return ProjectedPayload(pod, *volume.projected, objects, node, pod_ips);
+  if (volume.projected) return ProjectedPayload(pod, volume.name, *volume.projected, objects, node, pod_ips);
   Payload payload;
   if (volume.configMap) {
     const auto& map = *volume.configMap;

@@ -17,6 +17,7 @@
 #include "kube/api/pod.h"
 #include "provider/node_info.h"
 #include "provider/volumes/atomic_writer.h"
+#include "provider/volumes/credentials.h"
 
 namespace burstlet::provider {
 
@@ -28,13 +29,17 @@ struct VolumeObjectsSnapshot {
   std::map<std::string, absl::StatusOr<std::shared_ptr<const kube::ConfigMap>>> config_maps;
   std::map<std::string, absl::StatusOr<std::shared_ptr<const kube::Secret>>> secrets;
   std::map<TokenKey, absl::StatusOr<std::string>> tokens;
+  std::map<TrustKey, absl::StatusOr<std::string>> anchors;
+  std::map<CertificateKey, absl::StatusOr<CredentialBundle>> certificates;
 };
 
 /// True for volumes whose files the agent writes: configMap, secret, downwardAPI, projected.
 bool HasPayload(const kube::Volume& volume);
 
-/// The tokens that a pod's projected volumes ask for.
+/// The tokens, trust anchors and certificates that a pod's projected volumes ask for.
 std::vector<TokenKey> PodTokens(const kube::Pod& pod);
+std::vector<TrustKey> PodAnchors(const kube::Pod& pod);
+std::vector<CertificateKey> PodCertificateSources(const kube::Pod& pod);
 TokenKey KeyOf(const kube::ServiceAccountTokenProjection& projection);
 
 absl::StatusOr<Payload> VolumePayload(const kube::Pod& pod, const kube::Volume& volume,

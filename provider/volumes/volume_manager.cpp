@@ -119,6 +119,18 @@ kube::Task<void> FetchToken(CorePtr core, FetchPtr fetch, PodPtr pod, TokenKey k
   fetch->Finish();
 }
 
+kube::Task<void> FetchAnchors(CorePtr core, FetchPtr fetch, TrustKey key) {
+  auto anchors = co_await core->objects.GetTrustAnchors(key);
+  fetch->objects.anchors.emplace(key, std::move(anchors));
+  fetch->Finish();
+}
+
+kube::Task<void> FetchCertificate(CorePtr core, FetchPtr fetch, PodPtr pod, CertificateKey key) {
+  auto bundle = co_await core->objects.GetPodCertificate(pod, key);
+  fetch->objects.certificates.emplace(key, std::move(bundle));
+  fetch->Finish();
+}
+
 /// All at once: a pod waits for the slowest answer, not for the sum.
 kube::Task<FetchPtr> FetchAll(CorePtr core, StatePtr state, PodPtr pod) {
   auto fetch = std::make_shared<Fetch>(core->loop);
@@ -129,10 +141,16 @@ kube::Task<FetchPtr> FetchAll(CorePtr core, StatePtr state, PodPtr pod) {
     auto known = state->tokens.find(key);
     return known != state->tokens.end() && now < known->second.refresh_at;
   });
-  fetch->pending = names.config_maps.size() + names.secrets.size() + keys.size();
+  const std::vector<TrustKey> anchors = PodAnchors(*pod);
+  const std::vector<CertificateKey> certificates = PodCertificateSources(*pod);
+  fetch->pending = names.config_maps.size() + names.secrets.size() + keys.size() + anchors.size() + certificates.size();
   if (fetch->pending == 0) co_return fetch;
   const std::string& name_space = pod->metadata.namespace_;
   for (const auto& key : keys) core->tasks.Spawn("volume token", FetchToken(core, fetch, pod, key));
+  for (const auto& key : anchors) core->tasks.Spawn("volume trust", FetchAnchors(core, fetch, key));
+  for (const auto& key : certificates) {
+    core->tasks.Spawn("volume certificate", FetchCertificate(core, fetch, pod, key));
+  }
   for (const auto& name : names.config_maps) {
     core->tasks.Spawn("volume configMap", FetchConfigMap(core, fetch, name_space, name));
   }
@@ -319,6 +337,15 @@ class PodVolumes : public VolumeManager {
 };
 
 }  // namespace
+
+kube::Task<absl::StatusOr<std::string>> ObjectSource::GetTrustAnchors(TrustKey) {
+  co_return absl::UnimplementedError("clusterTrustBundle sources need an API server");
+}
+
+kube::Task<absl::StatusOr<CredentialBundle>> ObjectSource::GetPodCertificate(std::shared_ptr<const kube::Pod>,
+                                                                             CertificateKey) {
+  co_return absl::UnimplementedError("podCertificate sources need an API server");
+}
 
 absl::StatusOr<std::unique_ptr<VolumeManager>> NewVolumeManager(const VolumeManagerConfig& config, kube::Loop& loop,
                                                                 kube::WorkerPool& pool, kube::TaskGroup& tasks,

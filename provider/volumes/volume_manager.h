@@ -20,6 +20,7 @@
 #include "kube/object_watch.h"
 #include "provider/node_info.h"
 #include "provider/translate/translate.h"
+#include "provider/volumes/credentials.h"
 
 namespace burstlet::provider {
 
@@ -38,6 +39,12 @@ class ObjectSource {
   virtual kube::Task<absl::StatusOr<kube::TokenRequestStatus>> CreateToken(std::shared_ptr<const kube::Pod> pod,
                                                                            std::string audience,
                                                                            std::int64_t expiration_seconds) = 0;
+  /// Trust anchors as PEM; kNotFound: there are none. kUnimplemented without an API server.
+  virtual kube::Task<absl::StatusOr<std::string>> GetTrustAnchors(TrustKey key);
+  /// Key and certificate of a podCertificate source; an error while (or because) it is not issued. kUnimplemented
+  /// without an API server.
+  virtual kube::Task<absl::StatusOr<CredentialBundle>> GetPodCertificate(std::shared_ptr<const kube::Pod> pod,
+                                                                         CertificateKey key);
 };
 
 class VolumeManager {

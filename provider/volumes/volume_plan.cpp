@@ -32,7 +32,7 @@ absl::Status CheckKind(const kube::Volume& volume) {
     return absl::InvalidArgumentError("not a valid volume name");
   }
   if (HasPayload(volume) || volume.emptyDir || volume.hostPath) return absl::OkStatus();
-  if (volume.image) return absl::UnimplementedError("image volumes are not supported");
+  if (volume.image) return absl::OkStatus();  // mounted at each start of a container, with the images it has then
   if (volume.persistentVolumeClaim || volume.ephemeral || volume.csi || volume.nfs) {
     return absl::UnimplementedError("persistentVolumeClaim, ephemeral, csi and nfs volumes are not supported");
   }
@@ -97,6 +97,7 @@ absl::StatusOr<VolumePlan> MakePlan(const std::string& root_dir, std::shared_ptr
       const absl::Status kind = CheckKind(volume);
       if (!kind.ok()) return SetUpError(volume.name, kind);
     }
+    if (volume.image) continue;
     if (!HasPayload(volume)) {
       if (scope == PlanScope::kAll) plan.others.push_back(volume);
       continue;

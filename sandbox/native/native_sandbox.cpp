@@ -243,15 +243,26 @@ void NativeSandbox::Sweep(NativeContext& context, const SandboxState& state) {
   FreeRemains(context, state);
 }
 
-absl::StatusOr<int> NativeSandbox::NetworkNamespace() {
-  int fd = ::open(absl::StrCat("/proc/", warden_pid_, "/ns/net").c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return ErrnoError(errno, "network namespace");
+absl::StatusOr<int> NativeSandbox::OpenOfWarden(const std::string& path, int flags) {
+  int fd = ::open(absl::StrCat("/proc/", warden_pid_, "/", path).c_str(), flags | O_CLOEXEC);
+  if (fd < 0) return ErrnoError(errno, path);
   // The number is the warden's only while the warden lives.
   if (PidfdSignal(pidfd_.get(), 0) != 0) {
     ::close(fd);
     return absl::UnavailableError("the sandbox is gone");
   }
   return fd;
+}
+
+absl::StatusOr<int> NativeSandbox::NetworkNamespace() { return OpenOfWarden("ns/net", O_RDONLY); }
+
+absl::StatusOr<int> NativeSandbox::OpenVolume(const std::string& name) {
+  const auto& volumes = state_.spec.volumes;
+  auto found =
+      std::find_if(volumes.begin(), volumes.end(), [&](const VolumeSpec& volume) { return volume.name == name; });
+  if (found == volumes.end()) return absl::NotFoundError(absl::StrCat("no volume \"", name, "\""));
+  // The warden's own root holds nothing but what the warden put there.
+  return OpenOfWarden(absl::StrCat("root/vol/", found - volumes.begin()), O_PATH | O_NOFOLLOW);
 }
 
 absl::Status NativeSandbox::UpdatePodResources(const Resources& resources) {

@@ -53,6 +53,7 @@ class NativeSandbox : public Sandbox {
   absl::Status ReopenLog(const std::string& container_id) override;
   absl::Status RemoveContainer(const std::string& container_id) override;
   absl::StatusOr<SandboxStats> Stats() override;
+  absl::StatusOr<int> OpenVolume(const std::string& name) override;
   absl::StatusOr<int> NetworkNamespace() override;
   int event_fd() const override { return events_.get(); }
   absl::StatusOr<std::vector<ContainerState>> ReadEvents() override;
@@ -71,6 +72,8 @@ class NativeSandbox : public Sandbox {
 
   absl::Status SetUp();
   absl::Status SetUpNetwork(WardenProcess& process);
+  /// A file of /proc/<warden>.
+  absl::StatusOr<int> OpenOfWarden(const std::string& path, int flags);
   absl::Status SendSetup(int directory_fd);
   absl::StatusOr<std::vector<UniqueFd>> PrepareVolumes() const;
   /// Directories, root file system, user, cgroup: all a start needs before the warden is asked.

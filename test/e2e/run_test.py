@@ -172,6 +172,38 @@ def test_configmaps_secrets_and_volumes_of_the_file(env, place):
 
 
 @here
+def test_lists_binary_data_and_environment_files(env, place):
+    settings = {"metadata": {"name": "settings"}, "immutable": True, "data": {"text": "plain"},
+                "binaryData": {"bytes": "AAH/"}}
+    key = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "key"}, "immutable": True,
+           "data": {"token": "czNjcmV0"}, "stringData": {"more": "words"}}
+    main = env.container(
+        image="busybox:1",
+        command=["sh", "-c", "cat /all/text /all/token /all/more; echo; od -An -tx1 /all/bytes; echo $MADE"],
+        env=[{"name": "MADE", "valueFrom": {"fileKeyRef": {"volumeName": "files", "path": "env", "key": "MADE"}}}],
+        volumeMounts=[{"name": "all", "mountPath": "/all"}])
+    first = env.container("first", image="busybox:1", command=["sh", "-c", "echo \"MADE='by the first'\" > /files/env"],
+                          volumeMounts=[{"name": "files", "mountPath": "/files"}])
+    lister = pod(env, "lister", containers=[main], initContainers=[first], volumes=[
+        {"name": "files", "emptyDir": {}},
+        {"name": "all", "projected": {"sources": [{"configMap": {"name": "settings"}}, {"secret": {"name": "key"}}]}}])
+    result = place.write({"apiVersion": "v1", "kind": "ConfigMapList", "items": [settings]},
+                         {"apiVersion": "v1", "kind": "List", "items": [key, lister]}).run()
+    assert result.returncode == 0, result.stderr
+    for text in ("plains3cretwords", "00 01 ff", "by the first"):
+        assert text in result.stdout, (text, result.stdout)
+
+
+@here
+def test_what_only_an_api_server_has_is_refused_by_name(env, place):
+    volume = {"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
+    result = place.write(pod(env, "tokens", "true", volumes=[volume], serviceAccountName="cook")).run()
+    one_line(result, "spec.volumes[0].projected.sources[0].serviceAccountToken", "needs an API server")
+    twice = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "same"}}
+    one_line(place.write(twice, twice, pod(env, "x", "true")).run(), "two ConfigMaps of that name")
+
+
+@here
 def test_standard_input_is_a_file(env, place):
     place.file = "-"
     result = place.run(stdin=json.dumps(pod(env, "piped", "echo piped")))

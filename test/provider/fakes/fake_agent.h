@@ -112,6 +112,8 @@ class FakeAgent {
   }
 
   kube::TaskGroup& tasks() { return tasks_; }
+  /// Statuses go there from now on.
+  void SendStatusesTo(StatusSink& other) { sink_.other = &other; }
 
   kube::Loop loop;
   FakeObjectSource objects;

@@ -4,6 +4,7 @@
 // it. Each effect is a step: a test may stall a step, or let the agent die before or after it. Threads: any.
 #pragma once
 
+#include <fcntl.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -41,6 +42,9 @@ class FakeHost {
   // --- what tests set. Container names are unique in a test.
   /// Exit codes of runs that end before Start returns.
   std::map<std::string, std::vector<int>> short_runs;
+  std::map<std::string, std::string> volume_directories;
+  /// The specs of the newest starts, by container name.
+  std::map<std::string, sandbox::ContainerSpec> specs;
   /// Errors of the next starts.
   std::map<std::string, std::vector<absl::Status>> start_errors;
   /// Containers that take no notice of their stop signal.
@@ -230,6 +234,7 @@ class FakeSandbox : public sandbox::Sandbox {
       const auto found = host_.boxes_.find(id_);
       if (found == host_.boxes_.end() || found->second.dead) return absl::UnavailableError("the sandbox is dead");
       ++host_.starts_[spec.name];
+      host_.specs[spec.name] = spec;
       state.id = spec.id;
       state.name = spec.name;
       state.attempt = spec.attempt;
@@ -290,6 +295,12 @@ class FakeSandbox : public sandbox::Sandbox {
       stats.containers.back().cgroup.memory_usage_bytes = host_.memory_in_use;
     }
     return stats;
+  }
+  /// Directories of the host that stand for volumes, by name.
+  absl::StatusOr<int> OpenVolume(const std::string& name) override {
+    const auto found = host_.volume_directories.find(name);
+    if (found == host_.volume_directories.end()) return absl::NotFoundError("no volume " + name);
+    return open(found->second.c_str(), O_PATH | O_CLOEXEC);
   }
   absl::StatusOr<int> NetworkNamespace() override { return Unused(); }
 

@@ -47,8 +47,11 @@ class FakeStatusSink : public StatusSink {
   /// As the watch tells it.
   std::function<void(PodPtr pod)> changed;
   std::function<void(const std::string& uid)> deleted;
+  /// Where everything goes instead, if set.
+  StatusSink* other = nullptr;
 
-  kube::Task<absl::StatusOr<kube::Pod>> Write(PodPtr pod, kube::PodStatus, kube::PodStatus next) override {
+  kube::Task<absl::StatusOr<kube::Pod>> Write(PodPtr pod, kube::PodStatus previous, kube::PodStatus next) override {
+    if (other != nullptr) co_return co_await other->Write(pod, std::move(previous), std::move(next));
     if (!host_.Step(absl::StrCat("write ", next.phase))) co_return AgentIsDead();
     if (api_.refuse_writes) co_return absl::UnavailableError("outage");
     const auto found = api_.pods.find(pod->metadata.uid);
@@ -62,6 +65,7 @@ class FakeStatusSink : public StatusSink {
     co_return found->second;
   }
   kube::Task<absl::Status> Delete(PodPtr pod) override {
+    if (other != nullptr) co_return co_await other->Delete(pod);
     if (!host_.Step("delete")) co_return AgentIsDead();
     if (api_.refuse_writes) co_return absl::UnavailableError("outage");
     api_.log.push_back("delete");

@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""Static pods: files of the node's own, their mirrors in the API, and what each outlives."""
+
+import json
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+import harness  # noqa: E402
+
+NODE = "n1"
+SLEEP = "trap 'exit 0' TERM; echo started; while :; do sleep 1; done"
+
+
+def ready_node(env):
+    folder = os.path.join(env.dir, "manifests")
+    os.makedirs(folder, exist_ok=True)
+    return env.node(NODE, config={"staticPodPath": folder, "fileCheckFrequency": "1s"})
+
+
+def manifest(env, name, script=SLEEP, **fields):
+    labels = fields.pop("labels", {})
+    return {"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": name, "namespace": env.ns, "labels": labels},
+            "spec": {"terminationGracePeriodSeconds": 5, "containers": [env.container(
+                image="busybox:1", command=["sh", "-c", script])], **fields}}
+
+
+def place(env, name, pod):
+    """Puts a manifest into the node's folder as an editor does."""
+    folder = os.path.join(env.dir, "manifests")
+    with open(os.path.join(folder, f".{name}.new"), "w", encoding="utf-8") as out:
+        out.write(pod if isinstance(pod, str) else json.dumps(pod))
+    os.rename(os.path.join(folder, f".{name}.new"), os.path.join(folder, f"{name}.yaml"))
+
+
+def take_away(env, name):
+    os.remove(os.path.join(env.dir, "manifests", f"{name}.yaml"))
+
+
+def container_id(pod):
+    statuses = pod["status"].get("containerStatuses", [])
+    return statuses[0].get("containerID", "") if statuses else ""
+
+
+def is_ready(pod):
+    return harness.condition(pod, "Ready") == "True"
+
+
+def mirror_ready(env, name, other_than=""):
+    return env.wait_for(f"pods/{name}-{NODE}",
+                        lambda p: p["metadata"]["uid"] != other_than and is_ready(p) and
+                        not p["metadata"].get("deletionTimestamp"))
+
+
+def test_a_file_becomes_a_pod_with_a_mirror_that_can_be_used(env):
+    ready_node(env)
+    place(env, "web", manifest(env, "web"))
+    pod = mirror_ready(env, "web")
+    notes = pod["metadata"]["annotations"]
+    assert notes["kubernetes.io/config.source"] == "file"
+    assert notes["kubernetes.io/config.mirror"] == notes["kubernetes.io/config.hash"] != pod["metadata"]["uid"]
+    assert pod["metadata"]["ownerReferences"][0]["kind"] == "Node"
+    assert pod["status"]["podIP"]
+    assert env.logs_of(f"web-{NODE}") == "started\n"
+    assert env.exec(f"web-{NODE}", "echo", "hello") == "hello\n"
+    take_away(env, "web")
+    env.wait_gone(f"pod/web-{NODE}")
+
+
+def test_a_deleted_mirror_comes_back_and_the_pod_runs_on(env):
+    ready_node(env)
+    place(env, "stubborn", manifest(env, "stubborn"))
+    before = mirror_ready(env, "stubborn")
+    for arguments in ((), ("--grace-period=0", "--force")):
+        env.delete(f"pod stubborn-{NODE}", *arguments, wait=False)
+        after = mirror_ready(env, "stubborn", other_than=before["metadata"]["uid"])
+        assert container_id(after) == container_id(before)
+        before = after
+    take_away(env, "stubborn")
+    env.wait_gone(f"pod/stubborn-{NODE}")
+
+
+def test_a_changed_file_replaces_the_pod_and_its_mirror(env):
+    ready_node(env)
+    place(env, "app", manifest(env, "app"))
+    before = mirror_ready(env, "app")
+    place(env, "app", manifest(env, "app", labels={"version": "2"}))
+    after = env.wait_for(f"pods/app-{NODE}",
+                         lambda p: p["metadata"]["labels"].get("version") == "2" and is_ready(p))
+    assert container_id(after) != container_id(before)
+    take_away(env, "app")
+    env.wait_gone(f"pod/app-{NODE}")
+
+
+def test_bad_files_are_named_in_the_log_and_harm_no_others(env):
+    node = ready_node(env)
+    place(env, "broken", "kind: [")
+    place(env, "mapped", manifest(env, "mapped", volumes=[{"name": "v", "configMap": {"name": "x"}}]))
+    place(env, "good", manifest(env, "good"))
+    mirror_ready(env, "good")
+
+    def told(*words):
+        return any(all(word in line for word in words) for line in node.log_tail(400).splitlines())
+    harness.until(lambda: told("broken.yaml"), 20, "the log names the broken file")
+    harness.until(lambda: told("mapped.yaml", "static pods may not reference configmaps"), 20,
+                  "the log says what is wrong with the other")
+    for name in ("broken", "mapped", "good"):
+        take_away(env, name)
+    env.wait_gone(f"pod/good-{NODE}")
+
+
+def marking(env, name):
+    """A manifest whose container leaves a file, and that file: nobody else tells while the API server is away."""
+    marker = os.path.join(env.dir, f"{name}-started")
+    pod = manifest(env, name, f"touch /here/{name}-started; {SLEEP}",
+                   volumes=[{"name": "here", "hostPath": {"path": env.dir, "type": "Directory"}}])
+    pod["spec"]["containers"][0]["volumeMounts"] = [{"name": "here", "mountPath": "/here"}]
+    return pod, marker
+
+
+@harness.limit(240)
+def test_static_pods_start_and_live_without_an_api_server(env):
+    node = ready_node(env)
+    place(env, "first", manifest(env, "first"))
+    first = mirror_ready(env, "first")
+    env.control_plane("stop")
+    try:
+        pod, marker = marking(env, "second")
+        place(env, "second", pod)
+        harness.until(lambda: os.path.exists(marker), 30, "a second pod runs while nobody answers")
+        node.kill()
+        node.start(wait=False)
+        pod, marker = marking(env, "third")
+        place(env, "third", pod)
+        harness.until(lambda: os.path.exists(marker), 30, "a third pod starts under the new agent")
+    finally:
+        env.control_plane("restart")
+    after = env.wait_for(f"pods/first-{NODE}", is_ready)
+    assert container_id(after) == container_id(first), "the first pod ran through all of it"
+    for name in ("second", "third"):
+        mirror_ready(env, name)
+    for name in ("first", "second", "third"):
+        take_away(env, name)
+        env.wait_gone(f"pod/{name}-{NODE}")
+
+
+def test_a_file_that_goes_while_no_agent_runs_ends_its_pod(env):
+    node = ready_node(env)
+    place(env, "brief", manifest(env, "brief"))
+    mirror_ready(env, "brief")
+    node.kill()
+    take_away(env, "brief")
+    node.start()
+    env.wait_gone(f"pod/brief-{NODE}")
+
+
+if __name__ == "__main__":
+    harness.main()
