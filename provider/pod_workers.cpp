@@ -9,6 +9,7 @@
 #include "metrics/log.h"
 #include "metrics/status.h"
 #include "provider/allocation.h"
+#include "provider/preemption.h"
 #include "provider/static_pod.h"
 #include "provider/translate/resources.h"
 
@@ -53,6 +54,7 @@ PodWorkers::PodWorkers(PodWorkerContext context, Admit admit)
     // Not from inside the worker's own coroutine, which still runs.
     context_.loop.Post([this, uid] { Done(uid); });
   };
+  context_.stopped = [this] { context_.loop.Post([this] { AdmitWaiting(); }); };
 }
 
 void PodWorkers::Recover(std::vector<Recovered> recovered) {
@@ -69,6 +71,7 @@ void PodWorkers::Replace(std::vector<SourcePod> pods, std::set<std::string> unre
   for (const auto& [uid, worker] : workers_) {
     if (!present.contains(uid) && mine(*worker->pod())) worker->Removed();
   }
+  std::erase_if(waiting_, [&](const auto& entry) { return !present.contains(entry.first) && mine(*entry.second.pod); });
   // Those that the former agent left hold their resources already; the others come in the order of their creation.
   std::sort(pods.begin(), pods.end(), [this](const SourcePod& a, const SourcePod& b) {
     const bool a_known = recovered_.contains(a.pod->metadata.uid);
@@ -111,6 +114,11 @@ void PodWorkers::SweepVolumes() {
 
 void PodWorkers::Changed(SourcePod pod) {
   const auto found = workers_.find(pod.pod->metadata.uid);
+  if (const auto waits = waiting_.find(pod.pod->metadata.uid); waits != waiting_.end()) {
+    waits->second = pod;
+    if (!pod.pod->metadata.deletionTimestamp) return;
+    waiting_.erase(waits);
+  }
   if (found == workers_.end()) {
     Add(std::move(pod));
     return;
@@ -130,6 +138,28 @@ void PodWorkers::Changed(SourcePod pod) {
   if ((asked && worker.ResizeWanted()) || freed) resizes_.Retry();
 }
 
+/// A critical pod is not refused for want of room: others end for it, and then it is admitted.
+bool PodWorkers::Preempt(const SourcePod& source) {
+  if (!IsCriticalPod(*source.pod)) return false;
+  const auto fits = [&](const PodList& others) { return !admit_(*source.pod, others).has_value(); };
+  const PodList ended = ChoosePreempted(*source.pod, ActivePods(), fits);
+  const std::string message = "Preempted in order to admit critical pod";
+  for (const auto& pod : ended) {
+    Info("Preempting a pod", {{"pod", ObjectName(pod->metadata)}, {"for", ObjectName(source.pod->metadata)}});
+    context_.events.PodEvent(*pod, "", "Warning", "Preempting", message);
+    workers_.at(pod->metadata.uid)
+        ->Fail("Preempting", message, std::chrono::seconds(pod->spec.terminationGracePeriodSeconds.value_or(30)));
+  }
+  if (ended.empty()) return false;
+  waiting_[source.pod->metadata.uid] = source;
+  return true;
+}
+
+void PodWorkers::AdmitWaiting() {
+  const auto waiting = std::exchange(waiting_, {});
+  for (const auto& [uid, source] : waiting) Changed(source);
+}
+
 void PodWorkers::Add(SourcePod source) {
   const std::string uid = source.pod->metadata.uid;
   auto worker = std::make_shared<PodWorker>(context_, source.pod);
@@ -141,6 +171,7 @@ void PodWorkers::Add(SourcePod source) {
   } else if (!terminal && !source.pod->metadata.deletionTimestamp) {
     std::optional<Refusal> refusal = RefuseUnknown(source.unknown_fields);
     if (!refusal) refusal = admit_(*source.pod, ActivePods());
+    if (refusal && absl::StartsWith(refusal->reason, "OutOf") && Preempt(source)) return;
     if (refusal) {
       Info("Refusing a pod", {{"pod", ObjectName(source.pod->metadata)},
                               {"podUID", uid},
@@ -155,6 +186,7 @@ void PodWorkers::Add(SourcePod source) {
 }
 
 void PodWorkers::Deleted(const std::string& uid) {
+  waiting_.erase(uid);
   const auto found = workers_.find(uid);
   if (found != workers_.end()) found->second->Removed();
 }

@@ -61,6 +61,8 @@ class PodWorkers {
 
  private:
   void Add(SourcePod pod);
+  bool Preempt(const SourcePod& source);
+  void AdmitWaiting();
   void SweepVolumes();
   void Done(const std::string& uid);
   std::vector<std::shared_ptr<const kube::Pod>> ActivePods(const std::string& without_uid = "") const;
@@ -69,6 +71,8 @@ class PodWorkers {
   Admit admit_;
   std::map<std::string, std::shared_ptr<PodWorker>> workers_;
   std::map<std::string, Recovered> recovered_;
+  /// Critical pods that wait for the end of those that make room for them.
+  std::map<std::string, SourcePod> waiting_;
   std::function<void()> on_done_;
   ResizeQueue resizes_;
   bool synced_ = false;

@@ -24,7 +24,7 @@ std::string AnnotationOf(const kube::Pod& pod, const char* name) {
 
 /// FNV-1a of 128 bits, as hex digits: a pod's UID.
 std::string HashOf(const std::string& text) {
-  __extension__ using Wide = unsigned __int128;
+  using Wide = unsigned __int128;
   Wide hash = (static_cast<Wide>(0x6c62272e07bb0142u) << 64) | 0x62b821756295c58du;
   const Wide prime = (static_cast<Wide>(1) << 88) | 0x13bu;
   for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * prime;

@@ -238,7 +238,9 @@ class DirectoryWatch : public StaticPodFiles {
     if (!state->inotify.is_open()) {
       const int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
       if (fd < 0) return LogIfError(ErrnoError(errno, "inotify_init1"), "Static pods are not watched");
-      state->inotify.assign(fd);
+      boost::system::error_code error;
+      state->inotify.assign(fd, error);
+      if (error) return Warn("Static pods are not watched", {{"err", error.message()}});
       ReadEvents(state);
     }
     struct stat status;

@@ -116,7 +116,11 @@ void StaticPods::MirrorChanged(PodPtr mirror) {
 
 void StaticPods::MirrorDeleted(const kube::ObjectMeta& meta) {
   const auto found = mirrors_.find(kube::ObjectName(meta));
-  if (found != mirrors_.end() && found->second->metadata.uid == meta.uid) mirrors_.erase(found);
+  if (found != mirrors_.end() && found->second->metadata.uid == meta.uid) {
+    mirrors_.erase(found);
+  } else {
+    ended_mirrors_.insert(meta.uid);
+  }
   mirror_work_.Set();
 }
 
@@ -196,6 +200,9 @@ kube::Task<absl::Status> StaticPods::CreateMirror(PodPtr pod) {
   if (!answer.ok()) co_return answer.status();
   auto created = kube::Decode<kube::Pod>(answer->body);
   if (!created.ok()) co_return created.status();
+  const bool ended = ended_mirrors_.contains(created->metadata.uid);
+  ended_mirrors_.clear();  // one creation at a time is under way
+  if (ended) co_return absl::OkStatus();
   auto shared = std::make_shared<const kube::Pod>(*std::move(created));
   mirrors_[kube::ObjectName(shared->metadata)] = shared;
   Seen(shared);

@@ -69,6 +69,7 @@ class StaticPods : public StatusSink {
   StatusManager* statuses_ = nullptr;
   std::map<std::string, PodPtr> desired_;  // by "namespace/name"
   std::map<std::string, PodPtr> mirrors_;  // likewise
+  std::set<std::string> ended_mirrors_;    // UIDs whose end was told before the answer to their creation
   bool settled_ = false;                   // the files have spoken
   bool api_synced_ = false;
   std::function<std::string()> node_uid_;

@@ -119,7 +119,7 @@ TEST_CASE("a variable comes out of a file that a container wrote into a volume",
 
 TEST_CASE("an environment file that can't be used keeps the container waiting", "[pod_worker]") {
   const std::string wanted =
-      GENERATE("missing", "fifo", "directory", "large", "out", "no-key", "malformed", "no-volume");
+      GENERATE(as<std::string>{}, "missing", "fifo", "directory", "large", "out", "no-key", "malformed", "no-volume");
   World world;
   const std::string directory = world.root + "/files";
   std::filesystem::create_directories(directory + "/directory");

@@ -260,7 +260,7 @@ TEST_CASE("a resize is allocated, applied and told", "[resize]") {
 TEST_CASE("a resize that does not fit waits for another pod's end", "[resize]") {
   World world;
   auto& agent = world.Boot();
-  agent.judge = [](const kube::Pod& pod, const std::vector<test::PodPtr>& active) -> std::optional<Refusal> {
+  agent.admit = [](const kube::Pod& pod, const std::vector<test::PodPtr>& active) -> std::optional<Refusal> {
     std::int64_t used = MilliValueOf(PodRequests(pod), "cpu");
     for (const auto& other : active) used += MilliValueOf(PodRequestsInUse(*other), "cpu");
     if (used <= 400) return std::nullopt;
@@ -298,7 +298,7 @@ TEST_CASE("a resize that does not fit waits for another pod's end", "[resize]") 
   SECTION("and a new agent goes on with it") {
     world.Crash();
     auto& next = world.Boot();
-    next.judge = [](const kube::Pod& pod, const auto&) -> std::optional<Refusal> {
+    next.admit = [](const kube::Pod& pod, const auto&) -> std::optional<Refusal> {
       if (MilliValueOf(PodRequests(pod), "cpu") <= 200) return std::nullopt;
       return Refusal{"OutOfcpu", "still no room"};
     };
@@ -307,7 +307,7 @@ TEST_CASE("a resize that does not fit waits for another pod's end", "[resize]") 
       return now != nullptr && now->message == "still no room";
     }));
     CHECK(ShownCpu(world, "u1") == "100m");
-    next.judge = {};
+    next.admit = {};
     world.Delete("u2");
     REQUIRE(next.Until([&] { return ShownCpu(world, "u1") == "300m"; }));
     CHECK(world.host.Starts("a") == 1);

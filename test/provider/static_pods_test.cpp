@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "kube/json.h"
+#include "provider/preemption.h"
 #include "provider/static_pod.h"
 #include "test/kube/fakes/scripted_client.h"
 #include "test/provider/fakes/fake_agent.h"
@@ -356,6 +357,65 @@ TEST_CASE("a mirror without its pod is deleted", "[static]") {
     mirrors.pods->NodeRegistered();
   });
   REQUIRE(agent.Until([&] { return mirrors.stored.empty(); }));
+}
+
+TEST_CASE("a static pod is given room by pods that are less critical", "[static]") {
+  World world;
+  auto& agent = world.Boot();
+  // Room for two pods.
+  agent.admit = [](const kube::Pod&, const std::vector<test::PodPtr>& active) -> std::optional<Refusal> {
+    if (active.size() < 2) return std::nullopt;
+    return Refusal{"OutOfpods", "Node didn't have enough resource: pods"};
+  };
+  Mirrors mirrors(world, agent);
+  kube::Pod system = test::NewPod("u1", {test::NewContainer("s")});
+  system.metadata.name = "system";
+  system.spec.priority = 2'000'000'000;
+  kube::Pod ordinary = test::NewPod("u2", {test::NewContainer("o")});
+  const auto add = [&](const kube::Pod& pod) {
+    agent.Later([&agent, pod] { agent.workers->Changed({std::make_shared<const kube::Pod>(pod), {}}); });
+  };
+  add(system);
+  add(ordinary);
+  REQUIRE(agent.Until([&] { return world.host.Running("s") && world.host.Running("o"); }));
+  mirrors.Desire(One(Manifest("web")));
+  REQUIRE(agent.Until([&] { return world.host.Running("a"); }));
+  CHECK_FALSE(world.host.Running("o"));
+  CHECK(world.host.Running("s"));
+  CHECK(agent.events.Has("Preempting"));
+  const PodWorker* ended = agent.workers->FindByUid("u2");
+  REQUIRE(ended != nullptr);
+  REQUIRE(ended->view().failure);
+  CHECK(ended->view().failure->reason == "Preempting");
+}
+
+TEST_CASE("as few pods as possible make room, the least guaranteed first", "[static]") {
+  const auto pod = [](const std::string& uid, const char* request, const char* limit) {
+    auto made = std::make_shared<kube::Pod>(test::NewPod(uid, {test::NewContainer("a")}));
+    auto& resources = made->spec.containers[0].resources;
+    if (request != nullptr) resources.requests["memory"] = resources.requests["cpu"] = {request};
+    if (limit != nullptr) resources.limits["memory"] = resources.limits["cpu"] = {limit};
+    return std::shared_ptr<const kube::Pod>(made);
+  };
+  const PodList active{pod("guaranteed", "1", "1"), pod("effort", nullptr, nullptr), pod("burst-1", "1", nullptr),
+                       pod("burst-2", "1", nullptr)};
+  const auto critical = One(Manifest("web"))[0];
+  const auto chosen = [&](std::size_t room) {
+    std::vector<std::string> uids;
+    for (const auto& ended : ChoosePreempted(*critical, active, [&](const PodList& others) {
+           std::size_t used = 0;
+           for (const auto& other : others) used += other->metadata.uid == "effort" ? 0u : 1u;
+           return used <= room;
+         })) {
+      uids.push_back(ended->metadata.uid);
+    }
+    return uids;
+  };
+  CHECK(chosen(2) == std::vector<std::string>{"burst-2"});
+  CHECK(chosen(1) == std::vector<std::string>{"burst-1", "burst-2"});
+  CHECK(chosen(0) == std::vector<std::string>{"guaranteed", "burst-1", "burst-2"});
+  CHECK(ChoosePreempted(*critical, active, [](const PodList&) { return false; }).empty());
+  CHECK(ChoosePreempted(*active[0], active, [](const PodList& others) { return others.empty(); }).empty());
 }
 
 }  // namespace burstlet::provider

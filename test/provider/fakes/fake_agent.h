@@ -81,7 +81,7 @@ class FakeAgent {
                              .done = {}};
     workers.emplace(std::move(context), [this](const kube::Pod& pod, std::vector<PodPtr> active) {
       admitted_beside.push_back(active.size());
-      if (judge) return judge(pod, active);
+      if (admit) return admit(pod, active);
       return refuse ? std::optional<Refusal>(refuse(pod)) : std::nullopt;
     });
     sink_.changed = [this](PodPtr pod) { Later([this, pod] { workers->Changed({pod, {}}); }); };
@@ -140,7 +140,7 @@ class FakeAgent {
   std::unique_ptr<StatusManager> statuses;
   const AgentPaths paths;
   std::function<Refusal(const kube::Pod& pod)> refuse;
-  std::function<std::optional<Refusal>(const kube::Pod& pod, const std::vector<PodPtr>& active)> judge;
+  std::function<std::optional<Refusal>(const kube::Pod& pod, const std::vector<PodPtr>& active)> admit;
   std::vector<std::size_t> admitted_beside;
   std::optional<PodWorkers> workers;
 };
