@@ -10,6 +10,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "kube/api/quantity.h"
 #include "metrics/status.h"
@@ -265,7 +266,13 @@ Fields PodFields(Config& config) {
          config.pod_cidrs = absl::StrSplit(n.scalar, ',', absl::SkipWhitespace());
          return absl::OkStatus();
        }},
-      {"network", Choice(config.network, {"builtin", "none"})},
+      {"network", Choice(config.network, {"builtin", "cni", "none"})},
+      {"cniConfDir", Text(config.cni_conf_dir)},
+      {"cniBinDir",
+       [&](const YamlNode& n) {
+         config.cni_bin_dirs = absl::StrSplit(n.scalar, absl::ByAnyChar(",:"), absl::SkipWhitespace());
+         return absl::OkStatus();
+       }},
       {"seccompDefault", Boolean(config.seccomp_default)},
       {"podDefaults",
        [&](const YamlNode& n) { return Apply(n, "podDefaults", {{"hostUsers", Boolean(config.default_host_users)}}); }},
@@ -386,6 +393,7 @@ absl::Status FinishConfig(Config& config) {
   RETURN_IF_ERROR(CheckReadable("authentication.x509.clientCAFile", config.client_ca_file));
   RETURN_IF_ERROR(CheckReadable("registries.caFile", config.registry_ca_file));
   if (config.network == "builtin" && config.pod_cidrs.empty()) config.pod_cidrs = {"10.88.0.0/16"};
+  if (config.cni_bin_dirs.empty()) config.cni_bin_dirs = {"/opt/cni/bin"};
   return CheckConfigValues(config);
 }
 
@@ -414,7 +422,8 @@ std::string ConfigJson(const Config& config) {
       ",\"seccompDefault\":", config.seccomp_default ? "true" : "false",
       ",\"podDefaults\":{\"hostUsers\":", config.default_host_users ? "true" : "false",
       "},\"userNamespaces\":{\"idsPerPod\":", config.user_namespace_ids_per_pod,
-      "},\"network\":", quoted(config.network), ",\"sandboxPoolSize\":", config.sandbox_pool_size,
+      "},\"network\":", quoted(config.network), ",\"cniConfDir\":", quoted(config.cni_conf_dir),
+      ",\"cniBinDir\":", quoted(absl::StrJoin(config.cni_bin_dirs, ",")), ",\"sandboxPoolSize\":", config.sandbox_pool_size,
       ",\"maxParallelImagePulls\":", config.max_parallel_image_pulls, "}}");
 }
 

@@ -61,7 +61,9 @@ struct Config {
   std::string cluster_domain = "cluster.local";
   std::string resolv_conf = "/etc/resolv.conf";
   std::vector<std::string> pod_cidrs;  // podCIDR: "10.88.0.0/16" or "v4,v6"
-  std::string network = "builtin";     // builtin | none
+  std::string network = "builtin";     // builtin | cni | none
+  std::string cni_conf_dir = "/etc/cni/net.d";
+  std::vector<std::string> cni_bin_dirs;  // cniBinDir; empty: /opt/cni/bin
   bool seccomp_default = true;
   /// What holds where a pod says nothing: false puts every pod that can have one into a user namespace.
   bool default_host_users = true;

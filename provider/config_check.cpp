@@ -28,6 +28,14 @@ absl::Status CheckAddresses(const Config& config) {
   return absl::OkStatus();
 }
 
+absl::Status CheckCni(const Config& config) {
+  if (!config.cni_conf_dir.starts_with('/')) return Wrong("cniConfDir", config.cni_conf_dir, "is no absolute path");
+  for (const std::string& directory : config.cni_bin_dirs) {
+    if (!directory.starts_with('/')) return Wrong("cniBinDir", directory, "is no absolute path");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckReservations(const std::string& field, const std::map<std::string, std::string>& reserved) {
   for (const auto& [resource, amount] : reserved) {
     const auto quantity = kube::ParseQuantity(amount);
@@ -52,6 +60,7 @@ absl::Status CheckLabels(const std::map<std::string, std::string>& labels) {
 
 absl::Status CheckConfigValues(const Config& config) {
   RETURN_IF_ERROR(CheckAddresses(config));
+  RETURN_IF_ERROR(CheckCni(config));
   RETURN_IF_ERROR(CheckReservations("systemReserved", config.system_reserved));
   RETURN_IF_ERROR(CheckReservations("kubeReserved", config.kube_reserved));
   RETURN_IF_ERROR(CheckLabels(config.node_labels));

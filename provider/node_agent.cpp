@@ -200,6 +200,8 @@ std::function<NodeConditionsInput()> ConditionsOf(const NodeStatusConfig& config
       LogIfError(pressure.status(), "Pressure not measured");
     }
     input.images = NodeImages(runtime.images());
+    const std::string network = runtime.NetworkNotReady();
+    if (!network.empty()) input.not_ready.push_back(network);
     return input;
   };
 }
@@ -281,6 +283,7 @@ absl::Status RunNodeAgent(Config config) {
   runtime->workers().OnDone([&static_pods] { static_pods.WorkerDone(); });
   controller->WhenRegistered([&static_pods] { static_pods.NodeRegistered(); });
   controller->Start();
+  runtime->OnNetworkChange([&controller] { controller->Refresh(); });
   auto static_files = StartStaticPods(config, loop, *runtime, static_pods);
 
   kube::CancelToken cancel;

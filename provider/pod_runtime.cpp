@@ -105,6 +105,33 @@ absl::StatusOr<std::unique_ptr<UserNamespaces>> PodRuntime::OpenUserNamespaces()
                                           config_.default_host_users ? false : sandbox::KernelMapsIds());
 }
 
+absl::Status PodRuntime::OpenNetwork() {
+  if (config_.network == "builtin") {
+    sandbox::PodNetworkConfig network;
+    network.pod_cidrs = config_.pod_cidrs;
+    network.instance = InstanceName(config_.root_dir);
+    ASSIGN_OR_RETURN(network_, sandbox::PodNetwork::Open(network));
+  } else if (config_.network == "cni") {
+    CniNetworkOptions options;
+    options.conf_dir = config_.cni_conf_dir;
+    options.bin_dirs = config_.cni_bin_dirs;
+    options.records_dir = config_.root_dir + "/cni";
+    options.netns_prefix = absl::StrCat("/run/netns/burstlet-", InstanceName(config_.root_dir), "-");
+    options.pod_cidrs = config_.pod_cidrs;
+    options.changed = [this] {
+      sources_.loop.Post([this] {
+        if (network_changed_) network_changed_();
+      });
+    };
+    ASSIGN_OR_RETURN(auto cni, CniNetwork::Open(std::move(options)));
+    cni_ = cni.get();
+    network_ = std::move(cni);
+  }
+  return absl::OkStatus();
+}
+
+std::string PodRuntime::NetworkNotReady() const { return cni_ == nullptr ? "" : cni_->NotReady(); }
+
 absl::Status PodRuntime::Start() {
   DeclareSeries();
   RETURN_IF_ERROR(sandbox::MakeDirectory(paths_.root_dir, 0700));
@@ -116,12 +143,7 @@ absl::Status PodRuntime::Start() {
   if (flock(lock_fd_, LOCK_EX | LOCK_NB) != 0) {
     return absl::FailedPreconditionError(absl::StrCat(paths_.root_dir, ": another burstlet uses this root directory"));
   }
-  if (config_.network == "builtin") {
-    sandbox::PodNetworkConfig network;
-    network.pod_cidrs = config_.pod_cidrs;
-    network.instance = InstanceName(config_.root_dir);
-    ASSIGN_OR_RETURN(network_, sandbox::PodNetwork::Open(network));
-  }
+  RETURN_IF_ERROR(OpenNetwork());
   ASSIGN_OR_RETURN(const std::string warden, WardenPath(config_));
   sandbox::NativeDriverConfig driver;
   driver.root_dir = config_.root_dir;
@@ -190,6 +212,7 @@ void PodRuntime::CleanHost() {
   volumes_.reset();
   driver_.reset();
   if (network_ != nullptr) LogIfError(network_->Close(), "Network not removed");
+  cni_ = nullptr;
   network_.reset();
   LogIfError(RemoveNodeTmpfs(config_.root_dir + "/volumes"), "Volumes not unmounted");
   auto cgroups = sandbox::CgroupTree::Open(config_.cgroup_root);

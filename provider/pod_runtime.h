@@ -14,6 +14,7 @@
 #include "kube/async/task_group.h"
 #include "kube/event_recorder.h"
 #include "metrics/catalog.h"
+#include "provider/cni/cni_network.h"
 #include "provider/config.h"
 #include "provider/image_manager.h"
 #include "provider/local_storage.h"
@@ -55,6 +56,10 @@ class PodRuntime {
   PodWorkers& workers() { return *workers_; }
   StatusManager& statuses() { return *statuses_; }
   cache::ImageStore& images() { return *images_; }
+  /// Why pods can't have a network yet, in the kubelet's words; "" when they can.
+  std::string NetworkNotReady() const;
+  /// Called on the loop when that changes.
+  void OnNetworkChange(std::function<void()> callback) { network_changed_ = std::move(callback); }
   kube::WorkerPool& pool() { return pool_; }
   kube::TaskGroup& tasks() { return tasks_; }
   const AgentPaths& paths() const { return paths_; }
@@ -63,6 +68,7 @@ class PodRuntime {
   PodRuntime(const Config& config, const NodeInfo& node, PodRuntimeSources sources);
   absl::Status Start();
   absl::StatusOr<std::unique_ptr<UserNamespaces>> OpenUserNamespaces() const;
+  absl::Status OpenNetwork();
   void DeclareSeries();
   void PodStarted(const kube::Pod& pod, const PodTimeline& timeline);
 
@@ -72,7 +78,9 @@ class PodRuntime {
   AgentPaths paths_;
   int lock_fd_ = -1;
   kube::TaskGroup tasks_;
+  std::function<void()> network_changed_;
   std::unique_ptr<sandbox::PodNetwork> network_;
+  CniNetwork* cni_ = nullptr;  // network_, when it is that
   std::unique_ptr<sandbox::SandboxDriver> driver_;
   std::unique_ptr<cache::ImageStore> images_;
   std::unique_ptr<UserNamespaces> user_namespaces_;

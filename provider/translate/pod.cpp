@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "metrics/status.h"
+#include "provider/translate/bandwidth.h"
 #include "provider/translate/names.h"
 #include "provider/translate/resources.h"
 #include "provider/translate/translate.h"
@@ -84,6 +85,7 @@ absl::StatusOr<sandbox::SandboxSpec> TranslateSandbox(const kube::Pod& pod, cons
     spec.volumes.push_back({volume.name, ready->second.source});
   }
   spec.host_ports = HostPorts(pod);
+  RETURN_IF_ERROR(TranslateBandwidth(pod, spec));
   spec.labels = {{"io.kubernetes.pod.name", pod.metadata.name},
                  {"io.kubernetes.pod.namespace", pod.metadata.namespace_},
                  {"io.kubernetes.pod.uid", pod.metadata.uid}};

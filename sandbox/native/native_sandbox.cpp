@@ -122,6 +122,14 @@ absl::Status NativeSandbox::SetUp() {
 
 absl::Status NativeSandbox::SetUpNetwork(WardenProcess& process) {
   if (context_.network == nullptr || state_.spec.host_network) return absl::OkStatus();
+  if (!context_.network->made_ahead()) {
+    ASSIGN_OR_RETURN(const int fd, NetworkNamespace());
+    const UniqueFd netns(fd);
+    ASSIGN_OR_RETURN(const PodAddresses made, context_.network->AttachPod(netns.get(), state_.spec));
+    state_.network.addresses = made.addresses;
+    state_.network.host_interface = made.host_interface;
+    return absl::OkStatus();
+  }
   state_.network.addresses = process.addresses.addresses;
   state_.network.host_interface = process.addresses.host_interface;
   absl::Status renamed = context_.network->Rename(process.network_owner, id());
@@ -129,8 +137,14 @@ absl::Status NativeSandbox::SetUpNetwork(WardenProcess& process) {
     LogIfError(context_.network->Detach(process.network_owner), "Failed to free a pooled address");
     return renamed;
   }
-  return state_.spec.host_ports.empty() ? absl::OkStatus()
-                                        : context_.network->AddHostPorts(id(), state_.spec.host_ports);
+  const SandboxSpec& spec = state_.spec;
+  if (spec.ingress_bits_per_second != 0 || spec.egress_bits_per_second != 0) {
+    ASSIGN_OR_RETURN(const int fd, NetworkNamespace());
+    const UniqueFd netns(fd);
+    RETURN_IF_ERROR(
+        context_.network->LimitBandwidth(id(), netns.get(), spec.ingress_bits_per_second, spec.egress_bits_per_second));
+  }
+  return spec.host_ports.empty() ? absl::OkStatus() : context_.network->AddHostPorts(id(), spec.host_ports);
 }
 
 absl::StatusOr<std::vector<UniqueFd>> NativeSandbox::PrepareVolumes() const {

@@ -117,7 +117,7 @@ absl::StatusOr<WardenProcess> WardenPool::Spawn(unsigned flags, const IdMap& ids
   if (status.ok()) status = process.client->AwaitReady(&process.user_namespace);
   // Last in line when memory is short: with it the pod would go (no harm where the kernel refuses).
   WriteFile(absl::StrCat("/proc/", process.pid, "/oom_score_adj"), "-998").IgnoreError();
-  if (status.ok() && network_ != nullptr && (flags & warden::kNewNet) != 0) {
+  if (status.ok() && network_ != nullptr && network_->made_ahead() && (flags & warden::kNewNet) != 0) {
     UniqueFd netns(::open(absl::StrCat("/proc/", process.pid, "/ns/net").c_str(), O_RDONLY | O_CLOEXEC));
     std::string owner;
     {

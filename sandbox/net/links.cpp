@@ -159,6 +159,12 @@ absl::StatusOr<std::uint32_t> Links::CreateVeth(const VethSpec& spec, bool ipv6_
   return link->index;
 }
 
+absl::Status Links::BringUpLoopback() {
+  NetlinkBatch batch;
+  PutLinkUp(batch, kLoopbackIndex);
+  return socket_.Execute(batch);
+}
+
 absl::Status Links::ConfigurePodEnd(const PodEnd& end) {
   ASSIGN_OR_RETURN(const std::optional<Link> link, Find(end.name));
   if (!link) return absl::InternalError(absl::StrCat("the pod has no interface ", end.name));

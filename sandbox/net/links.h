@@ -56,6 +56,7 @@ class Links {
 
   /// Makes the pair; the host's end is up and has no IPv6 address of its own. Returns its index.
   absl::StatusOr<std::uint32_t> CreateVeth(const VethSpec& spec, bool ipv6_available);
+  absl::Status BringUpLoopback();
   /// lo up, the pod's end up, its addresses, default routes and the gateways as permanent neighbours.
   absl::Status ConfigurePodEnd(const PodEnd& end);
   /// Routes each address to the interface, with the pod's MAC as a permanent neighbour. `sources` are the host's

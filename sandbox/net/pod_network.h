@@ -36,6 +36,13 @@ class PodNetwork {
   static absl::StatusOr<std::unique_ptr<PodNetwork>> Open(const PodNetworkConfig& config);
   virtual ~PodNetwork() = default;
 
+  /// Attach can come before it is known whose the namespace will be: sandboxes wait in a pool with their network. Else
+  /// AttachPod is called when one is handed out, and Attach, Rename and AddHostPorts never.
+  virtual bool made_ahead() const { return true; }
+  virtual absl::StatusOr<PodAddresses> AttachPod(int, const SandboxSpec&) {
+    return absl::UnimplementedError("this network is made ahead");
+  }
+
   /// Gives the network namespace behind `netns_fd` lo, eth0, its addresses and routes. `owner` is any unique text.
   virtual absl::StatusOr<PodAddresses> Attach(int netns_fd, const std::string& owner) = 0;
   /// The holder of an address changes its name (a pooled sandbox is handed to a pod).
@@ -44,6 +51,12 @@ class PodNetwork {
   virtual absl::Status Reserve(const std::string& owner, const PodAddresses& addresses) = 0;
   /// Publishes host ports of an attached owner. kAlreadyExists names the port that is taken.
   virtual absl::Status AddHostPorts(const std::string& owner, const std::vector<SandboxSpec::HostPort>& ports) = 0;
+  /// Limits an attached owner's traffic, both as the pod sees it; 0 = no limit. A process of the pod that may
+  /// administer its network (CAP_NET_ADMIN) can lift the limit of what it sends.
+  virtual absl::Status LimitBandwidth(const std::string&, int /*netns_fd*/, std::uint64_t /*ingress_bits_per_second*/,
+                                      std::uint64_t /*egress_bits_per_second*/) {
+    return absl::UnimplementedError("this network has no limits of bandwidth");
+  }
   /// Frees addresses and host ports; the veth goes with its namespace. Never waits for the kernel's RCU.
   virtual absl::Status Detach(const std::string& owner) = 0;
   /// Deletes interfaces of this instance that no owner holds (after Reserve of all survivors).

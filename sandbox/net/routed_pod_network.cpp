@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "metrics/log.h"
 #include "metrics/status.h"
+#include "sandbox/net/bandwidth.h"
 #include "sandbox/net/conntrack.h"
 #include "sandbox/net/forwarding.h"
 #include "sandbox/net/netns.h"
@@ -312,6 +313,23 @@ absl::Status RoutedPodNetwork::ForgetFlows(const std::vector<PublishedPort>& por
     if (family[v6]) RETURN_IF_ERROR(ForgetUdpFlows(v6, concerns));
   }
   return absl::OkStatus();
+}
+
+absl::Status RoutedPodNetwork::LimitBandwidth(const std::string& owner, int netns_fd,
+                                              std::uint64_t ingress_bits_per_second,
+                                              std::uint64_t egress_bits_per_second) {
+  std::string interface;
+  {
+    const std::lock_guard lock(books_mutex_);
+    const auto it = pods_.find(owner);
+    if (it == pods_.end()) return absl::NotFoundError(absl::StrCat(owner, " has no network"));
+    interface = it->second.host_interface;
+  }
+  // Each end limits what it sends: the host's end is the pod's ingress.
+  if (ingress_bits_per_second != 0) RETURN_IF_ERROR(LimitSending(interface, ingress_bits_per_second));
+  if (egress_bits_per_second == 0) return absl::OkStatus();
+  return RunInNetworkNamespace(
+      netns_fd, [egress_bits_per_second] { return LimitSending(kPodInterface, egress_bits_per_second); });
 }
 
 absl::Status RoutedPodNetwork::Detach(const std::string& owner) {
