@@ -170,8 +170,6 @@ struct SandboxSpec {
     std::uint16_t container_port = 0;
   };
   std::vector<HostPort> host_ports;
-  std::uint64_t ingress_bits_per_second = 0;  // to the pod; 0 = no limit
-  std::uint64_t egress_bits_per_second = 0;
   /// Kept with the sandbox, returned by Recover, meaningless to the driver.
   std::map<std::string, std::string> labels;
 };

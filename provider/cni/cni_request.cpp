@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "absl/strings/str_cat.h"
+#include "sandbox/net/bandwidth.h"
 
 namespace burstlet::provider {
 namespace {
@@ -38,15 +39,15 @@ cache::Json CniRuntimeConfig(const sandbox::SandboxSpec& spec, const std::vector
     }
     runtime.object["portMappings"] = std::move(mappings);
   }
-  if (spec.ingress_bits_per_second != 0 || spec.egress_bits_per_second != 0) {
+  if (const sandbox::Bandwidth asked = sandbox::BandwidthOf(spec.labels); asked.limited()) {
     cache::Json bandwidth = cache::Json::Object();
     const auto limit = [&bandwidth](const char* rate, const char* burst, std::uint64_t bits) {
       if (bits == 0) return;
       bandwidth.object[rate] = static_cast<std::int64_t>(std::min<std::uint64_t>(bits, INT64_MAX));
       bandwidth.object[burst] = kBurst;
     };
-    limit("ingressRate", "ingressBurst", spec.ingress_bits_per_second);
-    limit("egressRate", "egressBurst", spec.egress_bits_per_second);
+    limit("ingressRate", "ingressBurst", asked.ingress);
+    limit("egressRate", "egressBurst", asked.egress);
     runtime.object["bandwidth"] = std::move(bandwidth);
   }
   if (!pod_cidrs.empty()) {

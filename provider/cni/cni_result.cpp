@@ -1,6 +1,8 @@
 #include "provider/cni/cni_result.h"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "metrics/status.h"
@@ -48,8 +50,14 @@ absl::StatusOr<sandbox::PodAddresses> PodAddressesOf(const cache::Json& result, 
     pod.addresses.push_back(std::move(address));
   }
   if (pod.addresses.empty()) return absl::InvalidArgumentError("the result has no address for the pod");
-  std::stable_partition(pod.addresses.begin(), pod.addresses.end(),
-                        [](const std::string& address) { return address.find(':') == std::string::npos; });
+  // IPv4 first, else as the plugin has them.
+  const auto v6 = [](const std::string& address) { return address.find(':') != std::string::npos; };
+  std::vector<std::string> ordered;
+  for (const bool second : {false, true}) {
+    std::copy_if(pod.addresses.begin(), pod.addresses.end(), std::back_inserter(ordered),
+                 [&](const std::string& address) { return v6(address) == second; });
+  }
+  pod.addresses = std::move(ordered);
   for (const cache::Json& entry : interfaces) {
     if (entry["sandbox"].Text().empty()) pod.host_interface = entry["name"].Text();
   }

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "kube/api/quantity.h"
 #include "metrics/status.h"
+#include "sandbox/net/bandwidth.h"
 
 namespace burstlet::provider {
 namespace {
@@ -29,8 +30,10 @@ absl::StatusOr<std::uint64_t> Rate(const kube::Pod& pod, const char* annotation)
 }  // namespace
 
 absl::Status TranslateBandwidth(const kube::Pod& pod, sandbox::SandboxSpec& spec) {
-  ASSIGN_OR_RETURN(spec.ingress_bits_per_second, Rate(pod, "kubernetes.io/ingress-bandwidth"));
-  ASSIGN_OR_RETURN(spec.egress_bits_per_second, Rate(pod, "kubernetes.io/egress-bandwidth"));
+  sandbox::Bandwidth bandwidth;
+  ASSIGN_OR_RETURN(bandwidth.ingress, Rate(pod, "kubernetes.io/ingress-bandwidth"));
+  ASSIGN_OR_RETURN(bandwidth.egress, Rate(pod, "kubernetes.io/egress-bandwidth"));
+  sandbox::PutBandwidth(bandwidth, spec.labels);
   return absl::OkStatus();
 }
 

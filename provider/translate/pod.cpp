@@ -85,10 +85,10 @@ absl::StatusOr<sandbox::SandboxSpec> TranslateSandbox(const kube::Pod& pod, cons
     spec.volumes.push_back({volume.name, ready->second.source});
   }
   spec.host_ports = HostPorts(pod);
-  RETURN_IF_ERROR(TranslateBandwidth(pod, spec));
   spec.labels = {{"io.kubernetes.pod.name", pod.metadata.name},
                  {"io.kubernetes.pod.namespace", pod.metadata.namespace_},
                  {"io.kubernetes.pod.uid", pod.metadata.uid}};
+  RETURN_IF_ERROR(TranslateBandwidth(pod, spec));
   return spec;
 }
 

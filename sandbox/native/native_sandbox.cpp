@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "metrics/log.h"
 #include "metrics/status.h"
+#include "sandbox/net/bandwidth.h"
 #include "sandbox/os/mount.h"
 #include "sandbox/os/safe_path.h"
 #include "sandbox/os/syscalls.h"
@@ -138,11 +139,10 @@ absl::Status NativeSandbox::SetUpNetwork(WardenProcess& process) {
     return renamed;
   }
   const SandboxSpec& spec = state_.spec;
-  if (spec.ingress_bits_per_second != 0 || spec.egress_bits_per_second != 0) {
+  if (const Bandwidth bandwidth = BandwidthOf(spec.labels); bandwidth.limited()) {
     ASSIGN_OR_RETURN(const int fd, NetworkNamespace());
     const UniqueFd netns(fd);
-    RETURN_IF_ERROR(
-        context_.network->LimitBandwidth(id(), netns.get(), spec.ingress_bits_per_second, spec.egress_bits_per_second));
+    RETURN_IF_ERROR(context_.network->LimitBandwidth(id(), netns.get(), bandwidth));
   }
   return spec.host_ports.empty() ? absl::OkStatus() : context_.network->AddHostPorts(id(), spec.host_ports);
 }

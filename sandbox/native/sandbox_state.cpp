@@ -153,8 +153,6 @@ void Describe(Archive& archive, SandboxSpec& spec) {
     archive.Number(port.host_port);
     archive.Number(port.container_port);
   });
-  archive.Number(spec.ingress_bits_per_second);
-  archive.Number(spec.egress_bits_per_second);
   Pairs(archive, spec.labels, [&](auto& pair) {
     archive.Text(pair.first);
     archive.Text(pair.second);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 
 #include "absl/strings/str_cat.h"
 #include "metrics/status.h"
@@ -20,7 +21,26 @@ constexpr std::uint64_t kMostBurst = 1 << 30;
 constexpr std::uint64_t kBurstsPerSecond = 10;
 constexpr std::uint64_t kQueuesPerSecond = 20;
 
+constexpr const char* kIngress = "io.burstlet.network.ingress-bits-per-second";
+constexpr const char* kEgress = "io.burstlet.network.egress-bits-per-second";
+
+std::uint64_t NumberOf(const std::map<std::string, std::string>& labels, const char* name) {
+  std::uint64_t number = 0;
+  const auto it = labels.find(name);
+  if (it != labels.end()) std::from_chars(it->second.data(), it->second.data() + it->second.size(), number);
+  return number;
+}
+
 }  // namespace
+
+void PutBandwidth(const Bandwidth& bandwidth, std::map<std::string, std::string>& labels) {
+  if (bandwidth.ingress != 0) labels[kIngress] = std::to_string(bandwidth.ingress);
+  if (bandwidth.egress != 0) labels[kEgress] = std::to_string(bandwidth.egress);
+}
+
+Bandwidth BandwidthOf(const std::map<std::string, std::string>& labels) {
+  return {.ingress = NumberOf(labels, kIngress), .egress = NumberOf(labels, kEgress)};
+}
 
 absl::Status LimitSending(const std::string& interface, std::uint64_t bits_per_second) {
   const unsigned index = if_nametoindex(interface.c_str());

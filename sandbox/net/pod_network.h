@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "sandbox/net/bandwidth.h"
 #include "sandbox/spec.h"
 
 namespace burstlet::sandbox {
@@ -51,10 +52,9 @@ class PodNetwork {
   virtual absl::Status Reserve(const std::string& owner, const PodAddresses& addresses) = 0;
   /// Publishes host ports of an attached owner. kAlreadyExists names the port that is taken.
   virtual absl::Status AddHostPorts(const std::string& owner, const std::vector<SandboxSpec::HostPort>& ports) = 0;
-  /// Limits an attached owner's traffic, both as the pod sees it; 0 = no limit. A process of the pod that may
-  /// administer its network (CAP_NET_ADMIN) can lift the limit of what it sends.
-  virtual absl::Status LimitBandwidth(const std::string&, int /*netns_fd*/, std::uint64_t /*ingress_bits_per_second*/,
-                                      std::uint64_t /*egress_bits_per_second*/) {
+  /// Limits an attached owner's traffic. A process of the pod that may administer its network (CAP_NET_ADMIN) can lift
+  /// the limit of what it sends.
+  virtual absl::Status LimitBandwidth(const std::string&, int /*netns_fd*/, const Bandwidth&) {
     return absl::UnimplementedError("this network has no limits of bandwidth");
   }
   /// Frees addresses and host ports; the veth goes with its namespace. Never waits for the kernel's RCU.

@@ -315,9 +315,7 @@ absl::Status RoutedPodNetwork::ForgetFlows(const std::vector<PublishedPort>& por
   return absl::OkStatus();
 }
 
-absl::Status RoutedPodNetwork::LimitBandwidth(const std::string& owner, int netns_fd,
-                                              std::uint64_t ingress_bits_per_second,
-                                              std::uint64_t egress_bits_per_second) {
+absl::Status RoutedPodNetwork::LimitBandwidth(const std::string& owner, int netns_fd, const Bandwidth& bandwidth) {
   std::string interface;
   {
     const std::lock_guard lock(books_mutex_);
@@ -326,10 +324,9 @@ absl::Status RoutedPodNetwork::LimitBandwidth(const std::string& owner, int netn
     interface = it->second.host_interface;
   }
   // Each end limits what it sends: the host's end is the pod's ingress.
-  if (ingress_bits_per_second != 0) RETURN_IF_ERROR(LimitSending(interface, ingress_bits_per_second));
-  if (egress_bits_per_second == 0) return absl::OkStatus();
-  return RunInNetworkNamespace(
-      netns_fd, [egress_bits_per_second] { return LimitSending(kPodInterface, egress_bits_per_second); });
+  if (bandwidth.ingress != 0) RETURN_IF_ERROR(LimitSending(interface, bandwidth.ingress));
+  if (bandwidth.egress == 0) return absl::OkStatus();
+  return RunInNetworkNamespace(netns_fd, [&bandwidth] { return LimitSending(kPodInterface, bandwidth.egress); });
 }
 
 absl::Status RoutedPodNetwork::Detach(const std::string& owner) {

@@ -36,8 +36,7 @@ class RoutedPodNetwork final : public PodNetwork {
   absl::Status Rename(const std::string& owner, const std::string& new_owner) override;
   absl::Status Reserve(const std::string& owner, const PodAddresses& addresses) override;
   absl::Status AddHostPorts(const std::string& owner, const std::vector<SandboxSpec::HostPort>& ports) override;
-  absl::Status LimitBandwidth(const std::string& owner, int netns_fd, std::uint64_t ingress_bits_per_second,
-                              std::uint64_t egress_bits_per_second) override;
+  absl::Status LimitBandwidth(const std::string& owner, int netns_fd, const Bandwidth& bandwidth) override;
   absl::Status Detach(const std::string& owner) override;
   absl::Status SweepInterfaces() override;
   absl::Status Close() override;

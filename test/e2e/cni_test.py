@@ -152,6 +152,11 @@ def test_the_network_outlives_the_agent_and_goes_with_the_pod(env):
     assert not any(uid in path for path in named(node))
 
 
+def test_the_plugin_bandwidth_is_told_a_pods_limits(env):
+    cluster(env)
+    checks.bandwidth(env, egress=False)  # egress needs interfaces of the kind ifb, which few kernels have loaded
+
+
 def test_a_failing_plugin_is_told_and_undone(env):
     node = cluster(env)
     folder = node.config["cniConfDir"]

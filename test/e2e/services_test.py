@@ -100,6 +100,11 @@ def test_pods_know_their_addresses_of_both_families(env):
     assert addresses == hosts, addresses
 
 
+def test_bandwidth_annotations_limit_a_pod(env):
+    cluster(env)
+    checks.bandwidth(env)
+
+
 def test_all_of_it_by_iptables(env):
     cluster(env)
     services.kube_proxy(env, "iptables", f"{services.PODS4},{services.PODS6}")

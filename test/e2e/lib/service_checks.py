@@ -1,6 +1,7 @@
 """What Services, names and ports must do for pods and for the node, whatever the pod network: each check is one test of the
 suites that call it. `families` are "IPv4" or "IPv4", "IPv6"; in each, a cluster of services.py runs."""
 
+import socket
 import time
 
 import harness
@@ -197,3 +198,44 @@ def restarted_agent(env, families):
     env.delete("pod steady-0")
     env.wait_gone("pod/steady-0")
     harness.until(lambda: not dial(env, client[0], node.ip, 7090)[0], 20, "the port is closed with its pod")
+
+
+AMOUNT = 4 << 20
+LIMIT = 16_000_000  # bits per second
+
+
+def took(address, number, send):
+    """Seconds until AMOUNT bytes have gone to, or come from, a pod."""
+    start = time.monotonic()
+    with socket.create_connection((address, number), timeout=60) as s:
+        if send:
+            s.sendall(bytes(AMOUNT))
+            s.shutdown(socket.SHUT_WR)
+        got = 0
+        while chunk := s.recv(1 << 16):
+            got += len(chunk)
+        assert send or got == AMOUNT, got
+    return time.monotonic() - start
+
+
+def bandwidth(env, egress=True):
+    """Annotated pods send and receive no faster than they may, others do; nonsense is refused as everywhere."""
+    shell = f"dd if=/dev/zero bs=64k count={AMOUNT >> 16} 2>/dev/null | nc -l -p 9000 & nc -l -p 9001 > /dev/null; wait"
+    limits = {"kubernetes.io/ingress-bandwidth": "16M", **({"kubernetes.io/egress-bandwidth": "16M"} if egress else {})}
+    for name, annotations in (("slow", limits), ("fast", {})):
+        env.apply(env.pod(name, annotations=annotations, image="busybox:1", command=["sh", "-c", shell]))
+    slow, fast = ips(env, "slow")[0], ips(env, "fast")[0]
+    least = 0.6 * AMOUNT * 8 / LIMIT  # what the bucket holds may go at once
+    for number, send in ((9001, True), *(((9000, False),) if egress else ())):
+        harness.until(lambda n=number: listens(env, "slow", n) and listens(env, "fast", n), 20, "both listen")
+        quick, limited = took(fast, number, send), took(slow, number, send)
+        print(f"{AMOUNT} bytes to port {number}: {quick:.3f} s free, {limited:.3f} s limited", flush=True)
+        assert limited > least, (number, limited)
+        assert quick < limited, (number, quick, limited)
+    env.apply(env.pod("wrong", annotations={"kubernetes.io/egress-bandwidth": "10"}))
+    harness.until(lambda: any(reason == "FailedCreatePodSandBox" and "unreasonably small (< 1kbit)" in message
+                              for reason, message in env.events("wrong")), 30, "the event names the annotation")
+
+
+def listens(env, pod, number):
+    return f":{number} " in env.exec(pod, "netstat", "-ltn")

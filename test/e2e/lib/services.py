@@ -19,10 +19,10 @@ SYSTEM = "kube-system"
 
 def outside(dual_stack=False):
     """Gives the node a default route, as every node has: what is sent to a ClusterIP is routed first and translated then."""
-    harness.run("ip", "route", "add", "default", "via", "10.123.0.250", "dev", "node0")
+    harness.run("ip", "route", "replace", "default", "via", "10.123.0.250", "dev", "node0")
     if dual_stack:
-        harness.run("ip", "-6", "address", "add", f"{NODE6}/64", "dev", "node0", "nodad")
-        harness.run("ip", "-6", "route", "add", "default", "via", "fd00:123::fa", "dev", "node0")
+        harness.run("ip", "-6", "address", "replace", f"{NODE6}/64", "dev", "node0", "nodad")
+        harness.run("ip", "-6", "route", "replace", "default", "via", "fd00:123::fa", "dev", "node0")
 
 
 def objects(env, *things):
