@@ -16,7 +16,6 @@
 #include "kube/json.h"
 #include "kube/object_watch.h"
 #include "kube/reflector.h"
-#include "kube/self_signed.h"
 #include "kube/server/kubelet_server.h"
 #include "metrics/catalog.h"
 #include "metrics/log.h"
@@ -24,14 +23,15 @@
 #include "metrics/version.h"
 #include "provider/api_objects.h"
 #include "provider/kubelet_api.h"
+#include "provider/node_certificates.h"
 #include "provider/node_config.h"
 #include "provider/node_controller.h"
+#include "provider/node_identity.h"
 #include "provider/node_status.h"
 #include "provider/pod_runtime.h"
 #include "provider/static_pod.h"
 #include "provider/static_pods.h"
 #include "sandbox/os/mount.h"
-#include "sandbox/os/safe_path.h"
 
 namespace burstlet::provider {
 namespace {
@@ -41,20 +41,6 @@ constexpr std::chrono::milliseconds kServerGrace{2000};
 /// What the user gave is wrong, whatever it failed by: another exit code than trouble at run time.
 absl::Status WrongInput(const absl::Status& status, const std::string& what) {
   return absl::InvalidArgumentError(absl::StrCat(what, ": ", std::string(status.message())));
-}
-
-absl::StatusOr<kube::ClientConfig> Identity(const Config& config) {
-  if (config.kubeconfig.empty()) {
-    auto inside = kube::InClusterConfig();
-    if (!inside.ok()) return WrongInput(inside.status(), "the identity");
-    return inside;
-  }
-  auto text = sandbox::ReadFile(config.kubeconfig);
-  if (!text.ok()) return WrongInput(text.status(), "--kubeconfig");
-  const std::string directory = config.kubeconfig.substr(0, config.kubeconfig.rfind('/') + 1);
-  auto parsed = kube::ParseKubeconfig(*text, directory);
-  if (!parsed.ok()) return WrongInput(parsed.status(), config.kubeconfig);
-  return parsed;
 }
 
 /// The node's services by namespace, for service environment variables.
@@ -146,6 +132,7 @@ kube::ReflectorHandlers ServiceHandlers(ServiceCache& services) {
 }
 
 absl::StatusOr<std::unique_ptr<kube::KubeletServer>> StartServer(const Config& config, const NodeInfo& node,
+                                                                 const NodeCertificates& certificates,
                                                                  kube::KubeletHandlers handlers) {
   kube::KubeletServerConfig server;
   server.address = config.address;
@@ -153,13 +140,19 @@ absl::StatusOr<std::unique_ptr<kube::KubeletServer>> StartServer(const Config& c
   server.tls_cert_file = config.tls_cert_file;
   server.tls_key_file = config.tls_private_key_file;
   if (config.tls_cert_file.empty()) {
-    ASSIGN_OR_RETURN(kube::KeyPair pair, kube::SelfSigned(node.name, node.addresses));
+    ASSIGN_OR_RETURN(kube::KeyPair pair, certificates.FirstServingPair(node));
     server.tls_cert_pem = pair.certificate_pem;
     server.tls_key_pem = pair.key_pem;
   }
   server.client_ca_file = config.client_ca_file;
   server.token_authentication = config.webhook_authentication;
   server.anonymous = config.anonymous_authentication;
+  server.tls_min_version = config.tls_min_version;
+  server.tls_cipher_suites = config.tls_cipher_suites;
+  server.always_allow = config.authorization_mode == "AlwaysAllow";
+  server.token_cache_ttl = config.token_cache_ttl;
+  server.authorized_cache_ttl = config.authorized_cache_ttl;
+  server.unauthorized_cache_ttl = config.unauthorized_cache_ttl;
   server.node_name = node.name;
   auto started = kube::KubeletServer::Start(server, std::move(handlers));
   if (started.ok() || absl::IsAlreadyExists(started.status())) return started;
@@ -228,8 +221,9 @@ absl::Status RunNodeAgent(Config config) {
   Metrics metrics;
   metrics.Set(Series::kNodeName, 1, {{"node", config.node_name}});
   metrics.Set(Series::kBuildInfo, 1, {{"version", kVersion}});
-  ASSIGN_OR_RETURN(const kube::ClientConfig identity, Identity(config));
-  ASSIGN_OR_RETURN(auto client, kube::NewClient(loop, identity));
+  ASSIGN_OR_RETURN(NodeIdentity identity, EstablishIdentity(config, metrics));
+  ASSIGN_OR_RETURN(auto client, kube::NewClient(loop, identity.client));
+  NodeCertificates certificates(loop, *client, config, std::move(identity), metrics);
   const NodeStatusConfig node_config = MakeNodeStatusConfig(config);
   ASSIGN_OR_RETURN(NodeInfo node, MeasureNode(node_config));
 
@@ -243,11 +237,11 @@ absl::Status RunNodeAgent(Config config) {
   kube::WorkerPool key_pool(1);  // long primes are rare, and nobody else should wait for them
   kube::TaskGroup side_tasks(loop);
   TrustBundles trust(*client, loop, side_tasks);
-  PodCertificatesConfig certificates_config;
-  certificates_config.node_name = node.name;
-  certificates_config.node_uid = node_uid;
-  PodCertificates certificates(*client, loop, key_pool, side_tasks, *events, std::move(certificates_config));
-  auto objects = NewApiObjectSource(*client, loop, *watches, trust, certificates);
+  PodCertificatesConfig pod_certificates_config;
+  pod_certificates_config.node_name = node.name;
+  pod_certificates_config.node_uid = node_uid;
+  PodCertificates pod_certificates(*client, loop, key_pool, side_tasks, *events, std::move(pod_certificates_config));
+  auto objects = NewApiObjectSource(*client, loop, *watches, trust, pod_certificates);
   auto sink = NewApiStatusSink(*client);
   StaticPods static_pods(*client, loop, side_tasks, *sink, node.name, node_uid);
   ServiceCache services;
@@ -270,10 +264,16 @@ absl::Status RunNodeAgent(Config config) {
   const auto objects_changed = [&](const std::string& owner) { runtime->workers().ObjectsChanged(owner); };
   watches->OnChange(objects_changed);
   trust.OnChange(objects_changed);
-  certificates.OnChange(objects_changed);
+  pod_certificates.OnChange(objects_changed);
 
-  ASSIGN_OR_RETURN(auto server,
-                   StartServer(config, node, MakeKubeletHandlers(loop, *runtime, *client, metrics, config)));
+  auto handlers = MakeKubeletHandlers(loop, *runtime, *client, metrics, config);
+  handlers.metrics = [&loop, &certificates, inner = std::move(handlers.metrics)](kube::Reply<std::string> reply) {
+    loop.Post([&certificates, inner, reply = std::move(reply)] {
+      certificates.Publish();
+      inner(reply);
+    });
+  };
+  ASSIGN_OR_RETURN(auto server, StartServer(config, node, certificates, std::move(handlers)));
   // Not before: what ends the agent is told in one line.
   Info("Started", {{"version", kVersion}, {"node", config.node_name}, {"rootDir", config.root_dir}});
   node.kubelet_port = server->port();
@@ -281,10 +281,17 @@ absl::Status RunNodeAgent(Config config) {
                                  ConditionsOf(node_config, *runtime), events.get());
   static_pods.Use(runtime->workers(), runtime->statuses());
   runtime->workers().OnDone([&static_pods] { static_pods.WorkerDone(); });
-  controller->WhenRegistered([&static_pods] { static_pods.NodeRegistered(); });
   controller->Start();
   runtime->OnNetworkChange([&controller] { controller->Refresh(); });
   auto static_files = StartStaticPods(config, loop, *runtime, static_pods);
+  certificates.Start(runtime->tasks(), *server, [&controller] {
+    const auto current = controller->current();
+    return current ? current->status.addresses : std::vector<kube::NodeAddress>();
+  });
+  controller->WhenRegistered([&static_pods, &certificates] {
+    static_pods.NodeRegistered();
+    certificates.Wake();
+  });
 
   kube::CancelToken cancel;
   kube::TaskGroup watchers(loop);
