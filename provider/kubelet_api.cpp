@@ -14,7 +14,10 @@
 #include "kube/json.h"
 #include "metrics/log.h"
 #include "metrics/status.h"
-#include "provider/resource_metrics.h"
+#include "provider/stats/cadvisor_metrics.h"
+#include "provider/stats/collector.h"
+#include "provider/stats/resource_metrics.h"
+#include "provider/stats/summary.h"
 #include "sandbox/net/netns.h"
 #include "sandbox/os/unique_fd.h"
 
@@ -30,6 +33,7 @@ struct Api {
   PodRuntime& runtime;
   kube::Client& client;
   Metrics& metrics;
+  StatsCollector stats;
 };
 
 absl::StatusOr<PodWorker*> FindPod(Api& api, const ContainerRef& ref) {
@@ -171,42 +175,6 @@ void PortForward(Api& api, const ContainerRef& ref, std::uint16_t port, const Re
   });
 }
 
-void ResourceMetrics(Api& api, const Reply<std::string>& reply) {
-  struct Target {
-    PodUsage usage;
-    std::shared_ptr<SandboxHandle> sandbox;
-  };
-  std::vector<Target> targets;
-  for (PodWorker* worker : api.runtime.workers().All()) {
-    if (worker->sandbox() == nullptr) continue;
-    Target target;
-    target.usage.name_space = worker->pod()->metadata.namespace_;
-    target.usage.pod = worker->pod()->metadata.name;
-    for (const auto& [name, view] : worker->view().containers) {
-      if (IsRunning(view)) target.usage.started_at.emplace_back(name, view.instances.front().started_at);
-    }
-    target.sandbox = worker->sandbox();
-    targets.push_back(std::move(target));
-  }
-  api.runtime.pool().Submit([targets = std::move(targets), reply]() mutable {
-    bool failed = false;
-    std::vector<PodUsage> pods;
-    for (Target& target : targets) {
-      auto stats = target.sandbox->With([](sandbox::Sandbox& sandbox) { return sandbox.Stats(); });
-      if (!stats.ok()) {
-        failed = failed || !absl::IsNotFound(stats.status());
-        continue;
-      }
-      target.usage.stats = *std::move(stats);
-      target.usage.read_at =
-          std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
-              .count();
-      pods.push_back(std::move(target.usage));
-    }
-    reply(ResourceMetricsText(ReadNodeUsage(), pods, failed));
-  });
-}
-
 std::string MetricsText(Api& api) {
   double pods = 0;
   std::map<std::string, double> containers{{"running", 0}, {"exited", 0}, {"created", 0}};
@@ -255,16 +223,34 @@ kube::Task<void> ReviewAccess(kube::Client* client, kube::SubjectAccessReviewSpe
 }  // namespace
 
 kube::KubeletHandlers MakeKubeletHandlers(kube::Loop& loop, PodRuntime& runtime, kube::Client& client, Metrics& metrics,
-                                          const Config& config) {
-  auto api = std::make_shared<Api>(Api{loop, runtime, client, metrics});
+                                          const Config& config, const NodeInfo& node) {
+  auto api = std::shared_ptr<Api>(new Api{loop, runtime, client, metrics, {loop, runtime, node, metrics}});
   kube::KubeletHandlers handlers;
   handlers.pods_json = [api] { return OnLoop(api->loop, [api] { return PodList(*api, false); }); };
   handlers.running_pods_json = [api] { return OnLoop(api->loop, [api] { return PodList(*api, true); }); };
   handlers.metrics = [api](Reply<std::string> reply) {
     api->loop.Post([api, reply = std::move(reply)] { reply(MetricsText(*api)); });
   };
+  // Texts of hundreds of kilobytes are made on the pool thread that read the counters.
   handlers.metrics_resource = [api](Reply<std::string> reply) {
-    api->loop.Post([api, reply = std::move(reply)] { ResourceMetrics(*api, reply); });
+    api->loop.Post([api, reply = std::move(reply)] {
+      api->stats.Collect(sandbox::StatsDetail::kUsage,
+                         [reply](const StatsSample& sample) { reply(ResourceMetricsText(sample)); });
+    });
+  };
+  handlers.metrics_cadvisor = [api](Reply<std::string> reply) {
+    api->loop.Post([api, reply = std::move(reply)] {
+      api->stats.Collect(sandbox::StatsDetail::kAll, [api, reply](const StatsSample& sample) {
+        reply(CadvisorMetricsText(sample, api->stats.machine()));
+      });
+    });
+  };
+  handlers.stats_summary = [api](bool only_cpu_and_memory, Reply<std::string> reply) {
+    api->loop.Post([api, only_cpu_and_memory, reply = std::move(reply)] {
+      api->stats.Collect(sandbox::StatsDetail::kSummary, [only_cpu_and_memory, reply](const StatsSample& sample) {
+        reply(SummaryJson(sample, only_cpu_and_memory));
+      });
+    });
   };
   handlers.configz_json = [text = ConfigJson(config)] { return text; };
   handlers.healthz = [api] {

@@ -13,6 +13,6 @@ namespace burstlet::provider {
 
 /// The references outlive the server that calls the handlers.
 kube::KubeletHandlers MakeKubeletHandlers(kube::Loop& loop, PodRuntime& runtime, kube::Client& client, Metrics& metrics,
-                                          const Config& config);
+                                          const Config& config, const NodeInfo& node);
 
 }  // namespace burstlet::provider

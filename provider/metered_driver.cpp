@@ -64,9 +64,8 @@ class MeteredSandbox : public sandbox::Sandbox {
   absl::Status RemoveContainer(const std::string& id) override {
     return Measure(metrics_, "remove_container", [&] { return inner_->RemoveContainer(id); });
   }
-  absl::StatusOr<sandbox::SandboxStats> Stats() override {
-    return Measure(metrics_, "list_containers_stats", [&] { return inner_->Stats(); });
-  }
+  // One scrape asks all sandboxes: the scrape counts as one operation (stats/collector), as the kubelet's list does.
+  absl::StatusOr<sandbox::SandboxStats> Stats(sandbox::StatsDetail detail) override { return inner_->Stats(detail); }
   absl::StatusOr<int> OpenVolume(const std::string& name) override { return inner_->OpenVolume(name); }
   absl::StatusOr<int> NetworkNamespace() override { return inner_->NetworkNamespace(); }
   absl::StatusOr<std::vector<ContainerState>> ReadEvents() override { return inner_->ReadEvents(); }
@@ -98,6 +97,10 @@ class MeteredDriver : public sandbox::SandboxDriver {
         entry.sandbox = std::make_unique<MeteredSandbox>(std::move(entry.sandbox), metrics_);
     }
     return found;
+  }
+
+  absl::StatusOr<sandbox::ContainerStats> TotalUsage(sandbox::StatsDetail detail) override {
+    return inner_->TotalUsage(detail);
   }
 
  private:

@@ -266,7 +266,7 @@ absl::Status RunNodeAgent(Config config) {
   trust.OnChange(objects_changed);
   pod_certificates.OnChange(objects_changed);
 
-  auto handlers = MakeKubeletHandlers(loop, *runtime, *client, metrics, config);
+  auto handlers = MakeKubeletHandlers(loop, *runtime, *client, metrics, config, node);
   handlers.metrics = [&loop, &certificates, inner = std::move(handlers.metrics)](kube::Reply<std::string> reply) {
     loop.Post([&certificates, inner, reply = std::move(reply)] {
       certificates.Publish();

@@ -60,6 +60,7 @@ class PodRuntime {
   std::string NetworkNotReady() const;
   /// Called on the loop when that changes.
   void OnNetworkChange(std::function<void()> callback) { network_changed_ = std::move(callback); }
+  sandbox::SandboxDriver& driver() { return *driver_; }
   kube::WorkerPool& pool() { return pool_; }
   kube::TaskGroup& tasks() { return tasks_; }
   const AgentPaths& paths() const { return paths_; }

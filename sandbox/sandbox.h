@@ -16,6 +16,7 @@
 
 #include "absl/status/statusor.h"
 #include "sandbox/spec.h"
+#include "sandbox/stats.h"
 
 namespace burstlet::sandbox {
 
@@ -75,29 +76,6 @@ struct ExecStreams {
   pid_t pid = 0;
 };
 
-struct CgroupStats {
-  std::uint64_t cpu_usage_ns = 0;
-  std::uint64_t memory_usage_bytes = 0;
-  std::uint64_t memory_working_set_bytes = 0;  // usage - inactive file pages, as cadvisor counts
-  std::uint64_t memory_rss_bytes = 0;
-  std::uint64_t page_faults = 0;
-  std::uint64_t major_page_faults = 0;
-  std::uint64_t swap_usage_bytes = 0;
-  std::uint64_t pids = 0;
-  std::uint64_t oom_kills = 0;
-};
-
-struct ContainerStats {
-  std::string id;
-  std::string name;
-  CgroupStats cgroup;
-};
-
-struct SandboxStats {
-  CgroupStats pod;
-  std::vector<ContainerStats> containers;
-};
-
 class Sandbox {
  public:
   virtual ~Sandbox() = default;
@@ -125,7 +103,8 @@ class Sandbox {
   virtual absl::Status ReopenLog(const std::string& container_id) = 0;
   /// Forgets an exited container and frees what it held (cgroup, writable layer).
   virtual absl::Status RemoveContainer(const std::string& container_id) = 0;
-  virtual absl::StatusOr<SandboxStats> Stats() = 0;
+  /// What the pod and its running containers have used. kNotFound: the sandbox is gone.
+  virtual absl::StatusOr<SandboxStats> Stats(StatsDetail detail) = 0;
   /// The root of one of the pod's volumes, as its containers have it (O_PATH; owned by the caller). kNotFound: no such
   /// volume. What lies below is the containers' doing: resolve with RESOLVE_IN_ROOT or RESOLVE_BENEATH.
   virtual absl::StatusOr<int> OpenVolume(const std::string& name) = 0;
@@ -160,6 +139,11 @@ class SandboxDriver {
   /// Adopts what outlived the agent; sweeps what did not (other boot id, dead wardens, half-made directories).
   /// Called once, before the first Create.
   virtual absl::StatusOr<std::vector<RecoveredSandbox>> Recover() = 0;
+  /// What all its sandboxes together have used, where one cgroup holds them: only `cgroup` and `usage` are set.
+  virtual absl::StatusOr<ContainerStats> TotalUsage(StatsDetail detail) {
+    (void)detail;
+    return absl::UnimplementedError("this driver has no cgroup of its own");
+  }
 };
 
 }  // namespace burstlet::sandbox

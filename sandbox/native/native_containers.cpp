@@ -224,6 +224,7 @@ absl::StatusOr<ContainerState> NativeSandbox::Start(const ContainerSpec& spec) {
 
 void NativeSandbox::CleanUp(const std::string& container_id) {
   containers_.erase(container_id);
+  stats_sources_.meters.erase(ContainerCgroup(container_id));
   context_.janitor->RemoveCgroup(ContainerCgroup(container_id));
   LogIfError(context_.janitor->Discard(context_.paths.Container(id(), container_id)),
              "Failed to remove a writable layer");
@@ -356,22 +357,6 @@ absl::Status NativeSandbox::RemoveContainer(const std::string& container_id) {
   ReadRecords(pending_).IgnoreError();
   CleanUp(container_id);
   return absl::OkStatus();
-}
-
-absl::StatusOr<SandboxStats> NativeSandbox::Stats() {
-  SandboxStats stats;
-  ASSIGN_OR_RETURN(stats.pod, context_.cgroups->Stats(PodCgroup()));
-  std::vector<ContainerState> states;
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    for (const auto& [container_id, entry] : containers_) states.push_back(entry.state);
-  }
-  for (const ContainerState& state : states) {
-    if (state.phase != ContainerPhase::kRunning) continue;
-    absl::StatusOr<CgroupStats> cgroup = context_.cgroups->Stats(ContainerCgroup(state.id));
-    if (cgroup.ok()) stats.containers.push_back({state.id, state.name, *cgroup});
-  }
-  return stats;
 }
 
 absl::Status NativeSandbox::AdoptContainer(const std::string& container_id, Entry& entry) {

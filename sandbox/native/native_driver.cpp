@@ -56,6 +56,13 @@ class NativeDriver : public SandboxDriver {
     return found;
   }
 
+  absl::StatusOr<ContainerStats> TotalUsage(StatsDetail detail) override {
+    ContainerStats total;
+    total.cgroup = context_->cgroups->root();
+    ASSIGN_OR_RETURN(total.usage, context_->cgroups->Meter(total.cgroup).Read(detail));
+    return total;
+  }
+
  private:
   absl::StatusOr<RecoveredSandbox> RecoverOne(const std::string& name) {
     absl::StatusOr<std::string> bytes = ReadFile(context_->paths.Spec(name), 16 << 20);

@@ -291,6 +291,7 @@ absl::Status NativeSandbox::Remove() {
   if (pidfd_.valid()) RETURN_IF_ERROR(KillAndWait(pidfd_.get()));
   client_.reset();
   containers_.clear();
+  stats_sources_ = {};
   FreeRemains(context_, state_);
   dead_ = true;
   removed_ = true;

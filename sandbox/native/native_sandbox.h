@@ -52,7 +52,7 @@ class NativeSandbox : public Sandbox {
   absl::Status UpdatePodResources(const Resources& resources) override;
   absl::Status ReopenLog(const std::string& container_id) override;
   absl::Status RemoveContainer(const std::string& container_id) override;
-  absl::StatusOr<SandboxStats> Stats() override;
+  absl::StatusOr<SandboxStats> Stats(StatsDetail detail) override;
   absl::StatusOr<int> OpenVolume(const std::string& name) override;
   absl::StatusOr<int> NetworkNamespace() override;
   int event_fd() const override { return events_.get(); }
@@ -66,6 +66,12 @@ class NativeSandbox : public Sandbox {
     ContainerState state;
     UniqueFd pidfd;
     std::string log_path;
+  };
+
+  /// Files that stats are read from, kept open. The interfaces' file holds the network namespace: closed by Remove.
+  struct StatsSources {
+    std::map<std::string, CgroupMeter> meters;  // by cgroup path
+    UniqueFd net_dev;
   };
 
   NativeSandbox(NativeContext& context, SandboxState state) : context_(context), state_(std::move(state)) {}
@@ -93,6 +99,8 @@ class NativeSandbox : public Sandbox {
   void Take(const warden::Record& record, std::vector<std::string>& changed);
   absl::Status ReadRecords(std::vector<std::string>& changed);
   absl::Status AdoptContainer(const std::string& container_id, Entry& entry);
+  CgroupMeter& Meter(const std::string& cgroup);
+  std::vector<InterfaceStats> ReadInterfaces();
   std::vector<ContainerState> StatesOf(const std::vector<std::string>& ids);
 
   NativeContext& context_;
@@ -106,6 +114,7 @@ class NativeSandbox : public Sandbox {
   bool dead_ = false;
   bool removed_ = false;
   std::map<std::string, Entry> containers_;
+  StatsSources stats_sources_;
   std::vector<std::string> pending_;  // changes learned of while doing something else
 };
 

@@ -13,9 +13,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "sandbox/os/cgroup_meter.h"
 #include "sandbox/os/device_filter.h"
 #include "sandbox/os/unique_fd.h"
-#include "sandbox/sandbox.h"
 #include "sandbox/spec.h"
 
 namespace burstlet::sandbox {
@@ -27,6 +27,7 @@ class CgroupTree {
   /// Finds the hierarchies and makes `root` ("/burstlet") with its QoS folders in each.
   static absl::StatusOr<std::unique_ptr<CgroupTree>> Open(const std::string& root);
 
+  const std::string& root() const { return root_; }
   CgroupMode mode() const { return mode_; }
   bool v2() const { return mode_ == CgroupMode::kV2; }
   /// "version 1 (cpu, cpuacct, ...)": for burstlet check.
@@ -51,6 +52,10 @@ class CgroupTree {
   /// Removes the cgroup and what is below it. kUnavailable: processes are still leaving it.
   absl::Status Remove(const std::string& path) const;
   absl::StatusOr<CgroupStats> Stats(const std::string& path) const;
+  /// For who reads its counters often.
+  CgroupMeter Meter(const std::string& path) const;
+  /// Its processes, without those of cgroups below it.
+  std::vector<pid_t> Processes(const std::string& path) const;
   std::uint64_t OomKills(const std::string& path) const;
   /// Names of the cgroups directly below `path`.
   std::vector<std::string> Children(const std::string& path) const;

@@ -55,7 +55,7 @@ TEST_CASE("signals reach the container's first process, which is PID 1 of its na
   REQUIRE(started.ok());
   CHECK(started->phase == ContainerPhase::kRunning);
   CHECK(started->pid > 1);
-  CHECK(sandbox.Stats()->containers.size() == 1);
+  CHECK(sandbox.Stats(StatsDetail::kUsage)->containers.size() == 1);
   fixture.AwaitLog(spec.log_path, "pid");
   CHECK(LogText(spec.log_path) == "pid 1\n");
   CHECK(sandbox.Signal("c1", SIGTERM).ok());

@@ -189,13 +189,13 @@ TEST_CASE("memory and process limits hold, and running out of memory is told", "
   more.memory_limit_bytes = 128 << 20;
   more.cpu_quota_us = 100000;
   CHECK(sandbox.UpdateResources("c2", more).ok());
-  auto stats = sandbox.Stats();
+  auto stats = sandbox.Stats(StatsDetail::kAll);
   REQUIRE(stats.ok());
   REQUIRE(stats->containers.size() == 1);
-  CHECK(stats->containers[0].cgroup.memory_usage_bytes > 0);
-  CHECK(stats->containers[0].cgroup.memory_usage_bytes < (64 << 20));
-  CHECK(stats->containers[0].cgroup.cpu_usage_ns > 0);
-  CHECK(stats->containers[0].cgroup.pids == 1);
+  CHECK(stats->containers[0].usage.memory_usage_bytes > 0);
+  CHECK(stats->containers[0].usage.memory_usage_bytes < (64 << 20));
+  CHECK(stats->containers[0].usage.cpu_usage_ns > 0);
+  CHECK(stats->containers[0].usage.pids == 1);
   CHECK(sandbox.Remove().ok());
 }
 

@@ -105,7 +105,7 @@ TEST_CASE("a command that does not exist is told as such, and leaves nothing", "
   CHECK(absl::IsNotFound(streams.status()));
   CHECK(std::string(streams.status().message()) == "exec: \"nonsense\": executable file not found in $PATH");
   CHECK(absl::IsNotFound(running.sandbox.Exec("other", spec).status()));
-  CHECK(running.sandbox.Stats()->pod.pids <= 1);
+  CHECK(running.sandbox.Stats(StatsDetail::kSummary)->pod.pids <= 1);
   CHECK(running.sandbox.Remove().ok());
 }
 

@@ -284,7 +284,7 @@ class FakeSandbox : public sandbox::Sandbox {
     if (box != host_.boxes_.end()) box->second.containers.erase(container_id);
     return absl::OkStatus();
   }
-  absl::StatusOr<sandbox::SandboxStats> Stats() override {
+  absl::StatusOr<sandbox::SandboxStats> Stats(sandbox::StatsDetail) override {
     sandbox::SandboxStats stats;
     const std::lock_guard lock(host_.mutex_);
     const auto box = host_.boxes_.find(id_);
