@@ -168,7 +168,7 @@ kube::Task<void> PodWorker::Resize() {
     Outcome outcome;
     outcome.status = handle->With([&](sandbox::Sandbox& sandbox) -> absl::Status {
       if (lowers) {
-        ASSIGN_OR_RETURN(const sandbox::SandboxStats stats, sandbox.Stats());
+        ASSIGN_OR_RETURN(const sandbox::SandboxStats stats, sandbox.Stats(sandbox::StatsDetail::kUsage));
         RETURN_IF_ERROR(CheckMemoryInUse(plan, view, stats));
       }
       for (const ResizeStep& step : steps) {

@@ -130,6 +130,8 @@ struct ContainerSpec {
   int oom_score_adj = 0;
   std::vector<RlimitSpec> rlimits;
 
+  /// Id of a running container of the same sandbox whose pid namespace this one joins; empty: as the sandbox says.
+  std::string pid_target;
   bool privileged = false;
   bool no_new_privileges = false;
   std::vector<std::string> capabilities;          // the whole bounding, effective and permitted set: "CHOWN", ...

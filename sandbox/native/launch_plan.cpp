@@ -54,6 +54,7 @@ class Compiler {
     if (container().rootfs.read_only) plan_.Add(StepKind::kReadOnlyRoot);
     RETURN_IF_ERROR(AddProcess());
     plan_.AddText(StepKind::kLogPath, container().log_path);
+    if (!container().pid_target.empty()) plan_.AddText(StepKind::kPidTarget, container().pid_target);
     LaunchPlan result;
     result.bytes = plan_.bytes();
     result.fds = std::move(fds_);
@@ -286,8 +287,8 @@ class Compiler {
 
 absl::StatusOr<LaunchPlan> CompileLaunch(LaunchInput input) {
   ASSIGN_OR_RETURN(LaunchPlan plan, Compiler(std::move(input)).Compile());
-  // Plan and log travel in the same message.
-  if (plan.fds.size() + 2 > warden::kMaxFds)
+  // Plan, log and the target of its pid namespace travel in the same message.
+  if (plan.fds.size() + 3 > warden::kMaxFds)
     return CreateError(absl::StatusCode::kInvalidArgument, "the container has too many mounts");
   return plan;
 }
@@ -325,6 +326,7 @@ absl::StatusOr<LaunchSummary> Summarize(const std::string& plan) {
   warden::FieldReader fields;
   while (reader.Next(kind, fields)) {
     if (kind == StepKind::kLogPath) summary.log_path = fields.Text();
+    if (kind == StepKind::kPidTarget) summary.pid_target = fields.Text();
     if (kind == StepKind::kUser) {
       summary.uid = static_cast<std::int64_t>(fields.Number());
       summary.gid = static_cast<std::int64_t>(fields.Number());

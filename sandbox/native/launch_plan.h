@@ -49,6 +49,7 @@ LaunchPlan CompileExec(const std::vector<std::string>& args, const std::vector<s
 /// What a restarted agent needs of a running container's plan.
 struct LaunchSummary {
   std::string log_path;
+  std::string pid_target;
   std::int64_t uid = 0;
   std::int64_t gid = 0;
   std::vector<std::int64_t> groups;

@@ -147,6 +147,18 @@ absl::StatusOr<LaunchPlan> NativeSandbox::PrepareContainer(const ContainerSpec& 
   return CompileLaunch(std::move(input));
 }
 
+absl::StatusOr<UniqueFd> NativeSandbox::PidTargetFd(const std::string& container_id) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  Entry* entry = Find(container_id);
+  if (entry == nullptr || !entry->pidfd.valid()) {
+    return ReasonError(absl::StatusCode::kFailedPrecondition, "CreateContainerError",
+                       absl::StrCat("invalid target container: container \"", container_id, "\" is not running"));
+  }
+  UniqueFd copy(::fcntl(entry->pidfd.get(), F_DUPFD_CLOEXEC, 3));
+  if (!copy.valid()) return WithReason(ErrnoError(errno, "pidfd"), "CreateContainerError");
+  return copy;
+}
+
 absl::Status NativeSandbox::Launch(const ContainerSpec& spec, const LaunchPlan& plan) {
   warden::Request request;
   request.header.type = warden::MessageType::kStart;
@@ -156,7 +168,9 @@ absl::Status NativeSandbox::Launch(const ContainerSpec& spec, const LaunchPlan& 
   if (spec.tty) request.flags |= warden::kTty;
   if (spec.stdin_open) request.flags |= warden::kStdin;
   if (spec.stdin_once) request.flags |= warden::kStdinOnce;
-  if (OwnPidNamespace()) request.flags |= warden::kOwnPidNamespace;
+  if (OwnPidNamespace()) {
+    request.flags |= spec.pid_target.empty() ? warden::kOwnPidNamespace : warden::kJoinPidNamespace;
+  }
   absl::StatusOr<UniqueFd> file = PlanFile(plan.bytes);
   if (!file.ok()) return WithReason(file.status(), "CreateContainerError");
   std::vector<int> fds = {file->get()};
@@ -169,6 +183,11 @@ absl::Status NativeSandbox::Launch(const ContainerSpec& spec, const LaunchPlan& 
     request.flags |= warden::kHasLog;
   }
   for (const UniqueFd& fd : plan.fds) fds.push_back(fd.get());
+  UniqueFd target;
+  if ((request.flags & warden::kJoinPidNamespace) != 0) {
+    ASSIGN_OR_RETURN(target, PidTargetFd(spec.pid_target));
+    fds.push_back(target.get());
+  }
   WardenAnswer answer;
   absl::Status called = client_->Call(request, fds, answer);
   if (!called.ok()) return WithReason(called, "RunContainerError");
@@ -200,6 +219,7 @@ absl::StatusOr<ContainerState> NativeSandbox::Start(const ContainerSpec& spec) {
     entry.state.name = spec.name;
     entry.state.attempt = spec.attempt;
     entry.log_path = spec.log_path;
+    entry.pid_target = spec.pid_target;
   }
   ContainerState prepared;
   absl::StatusOr<LaunchPlan> plan = PrepareContainer(spec, prepared);
@@ -251,7 +271,7 @@ absl::Status NativeSandbox::Signal(const std::string& container_id, int signal) 
   // The first process of a namespace gets only signals that it has a handler for (pid_namespaces(7)); asked before the
   // signal goes out, so that a handler installed in between makes for one signal too many rather than none.
   const bool deaf =
-      OwnPidNamespace() && signal != SIGKILL && signal != SIGSTOP && !CatchesSignal(entry->state.pid, signal);
+      LeadsPidNamespace(*entry) && signal != SIGKILL && signal != SIGSTOP && !CatchesSignal(entry->state.pid, signal);
   if (PidfdSignal(entry->pidfd.get(), signal) == 0) {
     return deaf ? absl::UnavailableError("the program has no handler for the signal yet") : absl::OkStatus();
   }
@@ -260,13 +280,16 @@ absl::Status NativeSandbox::Signal(const std::string& container_id, int signal) 
 }
 
 absl::Status NativeSandbox::Kill(const std::string& container_id) {
+  bool leads = false;
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    if (Find(container_id) == nullptr) return absl::NotFoundError("no such container");
+    Entry* entry = Find(container_id);
+    if (entry == nullptr) return absl::NotFoundError("no such container");
+    leads = LeadsPidNamespace(*entry);
   }
   // With a pid namespace of its own the kernel takes all with the first process, races with fork included.
   absl::Status signalled = Signal(container_id, SIGKILL);
-  if (OwnPidNamespace()) return absl::IsNotFound(signalled) ? absl::OkStatus() : signalled;
+  if (leads) return absl::IsNotFound(signalled) ? absl::OkStatus() : signalled;
   return context_.cgroups->KillAll(ContainerCgroup(container_id));
 }
 
@@ -343,8 +366,14 @@ absl::Status NativeSandbox::ReopenLog(const std::string& container_id) {
 
 absl::Status NativeSandbox::RemoveContainer(const std::string& container_id) {
   if (client_ == nullptr) return absl::UnavailableError("the sandbox is gone");
-  // With a shared pid namespace the first process may have left children behind.
-  if (!OwnPidNamespace()) LogIfError(context_.cgroups->KillAll(ContainerCgroup(container_id)), "Failed to kill");
+  bool leads = false;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    Entry* entry = Find(container_id);
+    leads = entry != nullptr && LeadsPidNamespace(*entry);
+  }
+  // In another's pid namespace the first process may have left children behind.
+  if (!leads) LogIfError(context_.cgroups->KillAll(ContainerCgroup(container_id)), "Failed to kill");
   warden::Request request;
   request.header.type = warden::MessageType::kRemove;
   warden::CopyText(request.id, container_id.c_str());
@@ -371,6 +400,7 @@ absl::Status NativeSandbox::AdoptContainer(const std::string& container_id, Entr
   ASSIGN_OR_RETURN(std::string bytes, ReadPlanFile(plan.get()));
   ASSIGN_OR_RETURN(LaunchSummary summary, Summarize(bytes));
   entry.log_path = summary.log_path;
+  entry.pid_target = summary.pid_target;
   entry.state.uid = summary.uid;
   entry.state.gid = summary.gid;
   entry.state.groups = summary.groups;

@@ -66,6 +66,7 @@ class NativeSandbox : public Sandbox {
     ContainerState state;
     UniqueFd pidfd;
     std::string log_path;
+    std::string pid_target;  // the container whose pid namespace it is in; empty: as the sandbox says
   };
 
   /// Files that stats are read from, kept open. The interfaces' file holds the network namespace: closed by Remove.
@@ -93,6 +94,10 @@ class NativeSandbox : public Sandbox {
     return state_.spec.user_namespace.empty() ? 0 : state_.spec.user_namespace[0].host_id;
   }
   bool OwnPidNamespace() const { return !state_.spec.host_pid && !state_.spec.share_process_namespace; }
+  /// Its first process is the init of a pid namespace.
+  bool LeadsPidNamespace(const Entry& entry) const { return OwnPidNamespace() && entry.pid_target.empty(); }
+  /// A duplicate of the target's pidfd; kFailedPrecondition when that container does not run.
+  absl::StatusOr<UniqueFd> PidTargetFd(const std::string& container_id);
   std::string PodCgroup() const;
   std::string ContainerCgroup(const std::string& container_id) const;
   Entry* Find(const std::string& container_id);

@@ -118,7 +118,7 @@ void StartCommand(Warden& warden, const Request& request, FdList& fds, Connectio
   bool made = MakeStreams(request, *command, standard, command->exit_fd) == 0 &&
               ::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0;
   // The next child is born into the container's pid namespace; our own children again after it.
-  bool own = (container->flags & kOwnPidNamespace) != 0;
+  bool own = (container->flags & (kOwnPidNamespace | kJoinPidNamespace)) != 0;
   if (made && own && ::setns(container->pidfd, CLONE_NEWPID) != 0) made = false;
   if (made) {
     command->pid = sandbox::CloneFork(0, &command->pidfd);

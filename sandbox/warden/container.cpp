@@ -159,15 +159,22 @@ void StartContainer(Warden& warden, const Request& request, FdList& fds, Connect
   std::size_t skip = has_log ? 2 : 1;
   ChildEnds ends;
   int made = container->plan_fd < 0 ? -1 : MakeStreams(*container, ends);
+  int error = errno;
   if (made == 0) {
     std::uint64_t flags = CLONE_NEWNS;
     if ((request.flags & kOwnPidNamespace) != 0) flags |= CLONE_NEWPID;
-    container->pid = sandbox::CloneFork(flags, &container->pidfd);
-    if (container->pid == 0)
-      RunChild(warden, *container, ends, fds.data() + skip, fds.size() > skip ? fds.size() - skip : 0);
-    made = container->pid < 0 ? -1 : 0;
+    // The child is born into the target's pid namespace; our own children again after it.
+    bool join = (request.flags & kJoinPidNamespace) != 0;
+    if (join && (fds.size() <= skip || ::setns(fds.Get(fds.size() - 1), CLONE_NEWPID) != 0)) made = -1;
+    if (made == 0) {
+      container->pid = sandbox::CloneFork(flags, &container->pidfd);
+      if (container->pid == 0)
+        RunChild(warden, *container, ends, fds.data() + skip, fds.size() > skip ? fds.size() - skip : 0);
+      made = container->pid < 0 ? -1 : 0;
+    }
+    error = errno;
+    if (join && ::setns(warden.self_pidns_fd, CLONE_NEWPID) != 0) _exit(1);
   }
-  int error = errno;
   for (int& end : ends.standard) CloseFd(end);
   CloseFd(ends.status);
   if (made != 0) FailStart(warden, container, error, "start", connection, sequence);

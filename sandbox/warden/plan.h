@@ -45,6 +45,7 @@ enum class StepKind : std::uint16_t {
   // For the agent's own use after a restart.
   kLogPath = 60,  // text
   kStopSignal = 61,
+  kPidTarget = 62,  // text: id of the container whose pid namespace it is in
 };
 
 inline constexpr std::uint64_t kMqueueVolume = ~0ull;

@@ -69,8 +69,9 @@ enum RequestFlags : std::uint32_t {
   kStdout = 8,
   kStderr = 16,
   kOwnPidNamespace = 32,
-  kEventsConnection = 64,  // kHello: this connection carries events
-  kHasLog = 128,           // kStart: fds[1] is the log
+  kEventsConnection = 64,   // kHello: this connection carries events
+  kHasLog = 128,            // kStart: fds[1] is the log
+  kJoinPidNamespace = 256,  // kStart: the last fd is a pidfd of the process whose pid namespace is joined
 };
 
 struct Request {
