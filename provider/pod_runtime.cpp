@@ -192,8 +192,8 @@ absl::Status PodRuntime::Start() {
                            config_.max_container_restart_period,
                            sources_.services,
                            [this](const kube::Pod& pod, const PodTimeline& timeline) { PodStarted(pod, timeline); },
-                           {},
-                           user_namespaces_.get()};
+                           {}};
+  context.user_namespaces = user_namespaces_.get();
   workers_ = std::make_unique<PodWorkers>(std::move(context), sources_.admit);
   ASSIGN_OR_RETURN(auto recovered, GatherRecovered(*driver_, paths_));
   workers_->Recover(std::move(recovered));

@@ -33,9 +33,10 @@ PodList ChoosePreempted(const kube::Pod& pod, const PodList& active, const std::
   PodList candidates;
   for (const auto& other : active) (Preemptable(pod, *other) ? candidates : kept).push_back(other);
   if (candidates.empty() || !fits(kept)) return {};
-  std::stable_sort(candidates.begin(), candidates.end(), [](const auto& a, const auto& b) {
+  std::sort(candidates.begin(), candidates.end(), [](const auto& a, const auto& b) {
     if (Worth(*a) != Worth(*b)) return Worth(*a) > Worth(*b);
-    return a->spec.priority.value_or(0) > b->spec.priority.value_or(0);
+    if (a->spec.priority != b->spec.priority) return a->spec.priority.value_or(0) > b->spec.priority.value_or(0);
+    return a->metadata.uid < b->metadata.uid;  // any, but always the same
   });
   PodList ended;
   for (const auto& candidate : candidates) {

@@ -223,7 +223,7 @@ absl::Status CheckMemoryInUse(const ResizePlan& plan, const PodRuntimeView& view
     for (const sandbox::ContainerStats& container : stats.containers) {
       if (container.id != resize.id) continue;
       check(absl::StrCat("container \"", resize.name, "\""), resize.desired.memory_limit,
-            container.cgroup.memory_usage_bytes);
+            container.usage.memory_usage_bytes);
     }
   }
   if (errors.empty()) return absl::OkStatus();

@@ -161,13 +161,13 @@ TEST_CASE("a memory limit below what is in use is refused before anything is wri
   stats.pod.memory_usage_bytes = 3000000;
   sandbox::ContainerStats container;
   container.id = "id-a";
-  container.cgroup.memory_usage_bytes = 2000000;
+  container.usage.memory_usage_bytes = 2000000;
   stats.containers = {container};
   CHECK(CheckMemoryInUse(plan, running.view, stats).message() ==
         "cannot decrease memory limits: [attempting to set pod memory limit (1048576) below current usage (3000000), "
         "attempting to set container \"a\" memory limit (1048576) below current usage (2000000)]");
   stats.pod.memory_usage_bytes = 1000;
-  stats.containers[0].cgroup.memory_usage_bytes = 1000;
+  stats.containers[0].usage.memory_usage_bytes = 1000;
   CHECK(CheckMemoryInUse(plan, running.view, stats).ok());
   running.pod.spec.containers[0] = Sized("a", "100m", "128Mi");
   CHECK_FALSE(LowersMemory(Plan(running), running.view));

@@ -28,21 +28,16 @@ constexpr const char* kList =
     R"({"type":"second","capabilities":{"portMappings":true,"bandwidth":false}}]})";
 
 // Answers ADD; the call is kept in $LOG/<number>-<command>-<type>.
-constexpr const char* kScript = R"(#!/bin/sh
+constexpr const char* kScript = R"sh(#!/bin/sh
 dir=$(dirname "$0")/../calls
 n=$(ls "$dir" | wc -l)
-{ env | grep ^CNI_ | sort; cat; } > "$dir/$n-$CNI_COMMAND-$(basename "$0")"[!-e
-                                                                             "$dir/../fail-$CNI_COMMAND-$(basename " $0
-                                                                             ")"] ||
-{
-  cat "$dir/../fail-$CNI_COMMAND-$(basename " $0 ")";
-  exit 1;
-}
+{ env | grep ^CNI_ | sort; cat; } > "$dir/$n-$CNI_COMMAND-$(basename "$0")"
+failure=$dir/../fail-$CNI_COMMAND-$(basename "$0")
+[ ! -e "$failure" ] || { cat "$failure"; exit 1; }
 [ "$CNI_COMMAND" != ADD ] || echo '{"cniVersion":"1.0.0","interfaces":[{"name":"veth7"},
   {"name":"eth0","sandbox":"/x"}],"ips":[{"address":"fd00::7/64","interface":1},{"address":"10.9.0.7/24","interface":1},
-  {"address":"10.9.0.1/24","interface":0}]
-}'
-)";
+  {"address":"10.9.0.1/24","interface":0}]}'
+)sh";
 
 class Lab {
  public:

@@ -291,8 +291,10 @@ class FakeSandbox : public sandbox::Sandbox {
     if (box == host_.boxes_.end()) return absl::NotFoundError("no such sandbox");
     stats.pod.memory_usage_bytes = host_.memory_in_use;
     for (const auto& [id, state] : box->second.containers) {
-      stats.containers.push_back({id, state.name, {}});
-      stats.containers.back().cgroup.memory_usage_bytes = host_.memory_in_use;
+      stats.containers.emplace_back();
+      stats.containers.back().id = id;
+      stats.containers.back().name = state.name;
+      stats.containers.back().usage.memory_usage_bytes = host_.memory_in_use;
     }
     return stats;
   }
