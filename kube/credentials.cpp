@@ -57,7 +57,13 @@ Credentials::Credentials(ClientConfig config) : config_(std::move(config)) {}
 absl::Status Credentials::Load(CredentialMaterial& material) const {
   RETURN_IF_ERROR(LoadOne(config_.ca_data, config_.ca_file, material.ca));
   RETURN_IF_ERROR(LoadOne(config_.cert_data, config_.cert_file, material.cert));
-  RETURN_IF_ERROR(LoadOne(config_.key_data, config_.key_file, material.key));
+  const bool one_file = config_.cert_data.empty() && config_.key_data.empty() && config_.cert_file == config_.key_file;
+  // A file that holds both is read once: it may be replaced between two looks.
+  if (one_file) {
+    material.key = material.cert;
+  } else {
+    RETURN_IF_ERROR(LoadOne(config_.key_data, config_.key_file, material.key));
+  }
   // Unlike the others the token's file wins over the token: the latter is only what it began with.
   material.token = config_.token;
   if (!config_.token_file.empty()) {

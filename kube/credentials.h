@@ -47,6 +47,17 @@ class Credentials {
   std::chrono::steady_clock::time_point looked_at_{};
 };
 
+/// A proxy that cannot be used (socks5, or spoken to by TLS) is named; "" and http:// can. kInvalidArgument.
+absl::Status CheckProxy(const std::string& proxy);
+
+/// "https://[::1]:6443" as its parts: scheme, host without brackets, port (the scheme's when none is given).
+struct ServerAddress {
+  std::string scheme;
+  std::string host;
+  std::string port;
+};
+ServerAddress ParseServer(const std::string& server);
+
 /// The proxy for a server URL, or "": `configured` (kubeconfig's proxy-url), else HTTPS_PROXY or HTTP_PROXY (either
 /// case) unless NO_PROXY names the host. `get` reads the environment. Source: golang.org/x/net/http/httpproxy.
 std::string ProxyFor(const std::string& server, const std::string& configured,

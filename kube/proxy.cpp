@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "kube/credentials.h"
 
@@ -102,6 +103,22 @@ bool Bypasses(const Host& host, const std::string& no_proxy) {
 }
 
 }  // namespace
+
+absl::Status CheckProxy(const std::string& proxy) {
+  if (proxy.empty() || absl::StartsWith(proxy, "http://")) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("proxy ", proxy, ": only http:// proxies are supported (requests to the server stay encrypted)"));
+}
+
+ServerAddress ParseServer(const std::string& server) {
+  ServerAddress address;
+  address.scheme = server.substr(0, server.find("://"));
+  const Host host = HostOf(server);
+  address.host = host.name;
+  address.port = host.port;
+  if (address.port.empty()) address.port = address.scheme == "https" ? "443" : "80";
+  return address;
+}
 
 std::string ProxyFor(const std::string& server, const std::string& configured,
                      const std::function<std::string(const char* name)>& get) {

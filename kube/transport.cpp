@@ -241,6 +241,16 @@ bool IsAddress(const std::string& host) {
   return host.find_first_not_of("0123456789.") == std::string::npos || host.find(':') != std::string::npos;
 }
 
+/// The library hands the host of an address to the resolver as it stands, and that knows no brackets; without them the
+/// port is told apart by being the last. A proxy is told "host:port" instead, and needs them.
+std::string LibraryAddress(const std::string& server, bool proxied) {
+  const ServerAddress parts = ParseServer(server);
+  if (proxied || parts.host.find(':') == std::string::npos) return server;
+  const std::size_t path = server.find('/', server.find("://") + 3);
+  return absl::StrCat(parts.scheme, "://", parts.host, ":", parts.port,
+                      path == std::string::npos ? "" : server.substr(path));
+}
+
 /// For a connection that is used again; a new one has no descriptor yet when the library calls this.
 void SetSocketOptions(int fd) {
   const unsigned timeout = kTcpUserTimeoutMs;
@@ -298,8 +308,13 @@ absl::StatusOr<std::unique_ptr<HttpClient>> RestClient::MakeHttpClient() const {
     options.set_timeout(kLibraryTimeout);
     options.set_max_redirects(0);
     options.set_validate_certificates(!config.insecure_skip_verify);
-    const web::uri server(config.server);
-    const std::string host = config.tls_server_name.empty() ? server.host() : config.tls_server_name;
+    const std::string proxy = ProxyFor(config.server, config.proxy_url, [](const char* name) {
+      const char* value = std::getenv(name);
+      return std::string(value == nullptr ? "" : value);
+    });
+    RETURN_IF_ERROR(CheckProxy(proxy));
+    const web::uri server(LibraryAddress(config.server, !proxy.empty()));
+    const std::string host = config.tls_server_name.empty() ? ParseServer(config.server).host : config.tls_server_name;
     options.set_tlsext_sni_enabled(!IsAddress(host));
     options.set_ssl_context_callback([tls = tls_](boost::asio::ssl::context& context) {
       LogIfError(tls->Apply(context.native_handle()), "TLS towards the API server");
@@ -310,10 +325,6 @@ absl::StatusOr<std::unique_ptr<HttpClient>> RestClient::MakeHttpClient() const {
       auto* socket = secure ? &static_cast<boost::asio::ssl::stream<Socket&>*>(handle)->next_layer()
                             : static_cast<Socket*>(handle);
       if (socket->is_open()) SetSocketOptions(socket->native_handle());
-    });
-    const std::string proxy = ProxyFor(config.server, config.proxy_url, [](const char* name) {
-      const char* value = std::getenv(name);
-      return std::string(value == nullptr ? "" : value);
     });
     if (!proxy.empty()) options.set_proxy(web::web_proxy(web::uri(proxy)));
     return std::make_unique<HttpClient>(server, options);
@@ -366,7 +377,11 @@ absl::Status RestClient::Start(HttpClient& http, const std::string& method, cons
     headers.add("User-Agent", "burstlet");
     const ClientConfig& config = credentials_.config();
     // The library takes the name to verify, and SNI, from here.
-    if (!config.tls_server_name.empty()) headers.add("Host", config.tls_server_name);
+    if (!config.tls_server_name.empty()) {
+      headers.add("Host", config.tls_server_name);
+    } else if (const std::string host = ParseServer(config.server).host; host.find(':') != std::string::npos) {
+      headers.add("Host", host);
+    }
     const std::string& token = credentials_.material().token;
     if (!token.empty()) headers.add("Authorization", "Bearer " + token);
     if (!body.empty()) request.set_body(body, content_type);

@@ -62,10 +62,29 @@ constexpr std::array kCatalog{
     Entry{Series::kBuildInfo, Kind::kGauge, "burstlet_build_info", "The version of the agent. The value is always 1."},
     Entry{Series::kDroppedLogLines, Kind::kGauge, "burstlet_log_lines_dropped",
           "Log lines dropped because the queue was full."},
+    Entry{Series::kCertificateClientTtl, Kind::kGauge, "kubelet_certificate_manager_client_ttl_seconds",
+          "Seconds until the node's client certificate expires, negative afterwards, +Inf when there is none."},
+    Entry{Series::kCertificateClientRenewErrors, Kind::kCounter,
+          "kubelet_certificate_manager_client_expiration_renew_errors",
+          "Number of failed tries to get a client certificate."},
+    Entry{Series::kCertificateServerTtl, Kind::kGauge, "kubelet_certificate_manager_server_ttl_seconds",
+          "Seconds until the serving certificate expires, negative afterwards, +Inf when there is none."},
+    Entry{Series::kCertificateServerRotation, Kind::kHistogram, "kubelet_certificate_manager_server_rotation_seconds",
+          "How long serving certificates lived before they were replaced."},
+    Entry{Series::kCertificateServerRenewErrors, Kind::kCounter, "kubelet_server_expiration_renew_errors",
+          "Number of failed tries to get a serving certificate."},
 };
 
 const prometheus::Histogram::BucketBoundaries kSeconds{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
                                                        1,      2.5,   5,      10,    30,   60,    120,  300, 600};
+
+/// The kubelet's, from a minute to four years.
+const prometheus::Histogram::BucketBoundaries kLifetimes{60,      3600,    14400,    86400,    604800,
+                                                         2592000, 7776000, 15552000, 31104000, 124416000};
+
+const prometheus::Histogram::BucketBoundaries& BucketsOf(Series series) {
+  return series == Series::kCertificateServerRotation ? kLifetimes : kSeconds;
+}
 
 using AnyFamily = std::variant<prometheus::Family<prometheus::Counter>*, prometheus::Family<prometheus::Gauge>*,
                                prometheus::Family<prometheus::Histogram>*>;
@@ -127,7 +146,7 @@ void Metrics::Declare(Series series, const Labels& labels) {
   } else if (const auto* gauges = std::get_if<prometheus::Family<prometheus::Gauge>*>(&family)) {
     (*gauges)->Add(labels);
   } else {
-    std::get<prometheus::Family<prometheus::Histogram>*>(family)->Add(labels, kSeconds);
+    std::get<prometheus::Family<prometheus::Histogram>*>(family)->Add(labels, BucketsOf(series));
   }
 }
 
@@ -145,7 +164,7 @@ void Metrics::Set(Series series, double value, const Labels& labels) {
 
 void Metrics::Observe(Series series, double value, const Labels& labels) {
   std::get<prometheus::Family<prometheus::Histogram>*>(state_->families[static_cast<std::size_t>(series)])
-      ->Add(labels, kSeconds)
+      ->Add(labels, BucketsOf(series))
       .Observe(value);
 }
 

@@ -11,24 +11,29 @@
 namespace burstlet {
 
 enum class Series {
-  kPodStartStage,             // histogram {stage}
-  kPodStartDuration,          // histogram
-  kPodStartSliDuration,       // histogram
-  kRunningPods,               // gauge
-  kRunningContainers,         // gauge {container_state}
-  kStartedPods,               // counter
-  kStartedContainers,         // counter {container_type}
-  kStartedContainerErrors,    // counter {container_type, code}
-  kRuntimeOperations,         // counter {operation_type}
-  kRuntimeOperationErrors,    // counter {operation_type}
-  kRuntimeOperationDuration,  // histogram {operation_type}
-  kImagePulls,                // counter {result}
-  kImagePullBytes,            // counter
-  kImagePullDuration,         // histogram
-  kStatusWrites,              // counter
-  kNodeName,                  // gauge {node}
-  kBuildInfo,                 // gauge {version}
-  kDroppedLogLines,           // gauge
+  kPodStartStage,                 // histogram {stage}
+  kPodStartDuration,              // histogram
+  kPodStartSliDuration,           // histogram
+  kRunningPods,                   // gauge
+  kRunningContainers,             // gauge {container_state}
+  kStartedPods,                   // counter
+  kStartedContainers,             // counter {container_type}
+  kStartedContainerErrors,        // counter {container_type, code}
+  kRuntimeOperations,             // counter {operation_type}
+  kRuntimeOperationErrors,        // counter {operation_type}
+  kRuntimeOperationDuration,      // histogram {operation_type}
+  kImagePulls,                    // counter {result}
+  kImagePullBytes,                // counter
+  kImagePullDuration,             // histogram
+  kStatusWrites,                  // counter
+  kNodeName,                      // gauge {node}
+  kBuildInfo,                     // gauge {version}
+  kDroppedLogLines,               // gauge
+  kCertificateClientTtl,          // gauge
+  kCertificateClientRenewErrors,  // counter
+  kCertificateServerTtl,          // gauge
+  kCertificateServerRotation,     // histogram, months long
+  kCertificateServerRenewErrors,  // counter
 };
 
 using Labels = std::map<std::string, std::string>;

@@ -28,6 +28,8 @@ constexpr int kUsage = 2;
 struct Flags {
   std::string config_file;
   std::string kubeconfig;
+  std::string bootstrap_kubeconfig;
+  std::string cert_dir;
   std::string node_name;
   std::string node_ip;
   std::string root_dir;
@@ -72,6 +74,8 @@ absl::StatusOr<Config> MakeConfig(const Flags& flags) {
     if (!from.empty()) to = from;
   };
   take(config.kubeconfig, flags.kubeconfig);
+  take(config.bootstrap_kubeconfig, flags.bootstrap_kubeconfig);
+  take(config.cert_dir, flags.cert_dir);
   take(config.node_name, flags.node_name);
   take(config.root_dir, flags.root_dir);
   take(config.cgroup_root, flags.cgroup_root);
@@ -130,6 +134,9 @@ int RunCommandLine(int argc, char** argv) {
   CLI::App& node = *app.add_subcommand("node", "run the agent of a node in a cluster");
   AddCommonFlags(node, flags);
   node.add_option("--kubeconfig", flags.kubeconfig, "the node's identity (default: in-cluster)");
+  node.add_option("--bootstrap-kubeconfig", flags.bootstrap_kubeconfig,
+                  "asks for the node's identity when --kubeconfig has none that counts");
+  node.add_option("--cert-dir", flags.cert_dir, "certificates asked for (default ROOT-DIR/pki)");
   node.add_option("--port", flags.port, "the kubelet port (default 10250)")->check(CLI::Range(0, 65535));
 
   CLI::App& run = *app.add_subcommand("run", "run pod files here, without a cluster");

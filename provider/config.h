@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -18,7 +19,11 @@ namespace burstlet::provider {
 
 struct Config {
   // --- identity and where things are (mostly flags)
-  std::string kubeconfig;  // empty: in-cluster, or no API server (`burstlet run`)
+  std::string kubeconfig;                   // empty: in-cluster, or no API server (`burstlet run`)
+  std::string bootstrap_kubeconfig;         // asks for a client certificate when kubeconfig has none that counts
+  std::string cert_dir;                     // default: <root-dir>/pki
+  std::optional<bool> rotate_certificates;  // default: with a bootstrap kubeconfig
+  bool server_tls_bootstrap = false;        // the serving certificate comes by CSR too
   std::string node_name;
   std::vector<std::string> node_ips;
   std::string root_dir = "/var/lib/burstlet";
@@ -31,9 +36,15 @@ struct Config {
   std::uint16_t port = 10250;
   std::string tls_cert_file;
   std::string tls_private_key_file;
+  std::string tls_min_version = "VersionTLS12";  // crypto/tls names, as these
+  std::vector<std::string> tls_cipher_suites;    // empty: the good ones; TLS 1.3's cannot be chosen
   std::string client_ca_file;
   bool webhook_authentication = true;
   bool anonymous_authentication = false;
+  std::chrono::seconds token_cache_ttl{120};
+  std::string authorization_mode = "Webhook";  // Webhook | AlwaysAllow
+  std::chrono::seconds authorized_cache_ttl{300};
+  std::chrono::seconds unauthorized_cache_ttl{30};
 
   // --- the node object
   bool register_node = true;
@@ -83,6 +94,10 @@ absl::Status LoadConfigFile(const std::string& file, Config& config);
 absl::Status FinishConfig(Config& config);
 /// The formats of addresses, ranges, quantities and labels: part of FinishConfig.
 absl::Status CheckConfigValues(const Config& config);
+/// What concerns the kubelet port and the node's certificates: part of FinishConfig.
+absl::Status CheckServerConfig(const Config& config);
+/// The members of ConfigJson about them.
+std::string ServerConfigJson(const Config& config);
 /// The effective configuration as JSON, for /configz.
 std::string ConfigJson(const Config& config);
 

@@ -16,7 +16,6 @@
 #include "kube/json.h"
 #include "kube/object_watch.h"
 #include "kube/reflector.h"
-#include "kube/self_signed.h"
 #include "kube/server/kubelet_server.h"
 #include "metrics/catalog.h"
 #include "metrics/log.h"
@@ -24,11 +23,12 @@
 #include "metrics/version.h"
 #include "provider/api_objects.h"
 #include "provider/kubelet_api.h"
+#include "provider/node_certificates.h"
 #include "provider/node_config.h"
 #include "provider/node_controller.h"
+#include "provider/node_identity.h"
 #include "provider/node_status.h"
 #include "provider/pod_runtime.h"
-#include "sandbox/os/safe_path.h"
 
 namespace burstlet::provider {
 namespace {
@@ -38,20 +38,6 @@ constexpr std::chrono::milliseconds kServerGrace{2000};
 /// What the user gave is wrong, whatever it failed by: another exit code than trouble at run time.
 absl::Status WrongInput(const absl::Status& status, const std::string& what) {
   return absl::InvalidArgumentError(absl::StrCat(what, ": ", std::string(status.message())));
-}
-
-absl::StatusOr<kube::ClientConfig> Identity(const Config& config) {
-  if (config.kubeconfig.empty()) {
-    auto inside = kube::InClusterConfig();
-    if (!inside.ok()) return WrongInput(inside.status(), "the identity");
-    return inside;
-  }
-  auto text = sandbox::ReadFile(config.kubeconfig);
-  if (!text.ok()) return WrongInput(text.status(), "--kubeconfig");
-  const std::string directory = config.kubeconfig.substr(0, config.kubeconfig.rfind('/') + 1);
-  auto parsed = kube::ParseKubeconfig(*text, directory);
-  if (!parsed.ok()) return WrongInput(parsed.status(), config.kubeconfig);
-  return parsed;
 }
 
 /// The node's services by namespace, for service environment variables.
@@ -132,6 +118,7 @@ kube::ReflectorHandlers ServiceHandlers(ServiceCache& services) {
 }
 
 absl::StatusOr<std::unique_ptr<kube::KubeletServer>> StartServer(const Config& config, const NodeInfo& node,
+                                                                 const NodeCertificates& certificates,
                                                                  kube::KubeletHandlers handlers) {
   kube::KubeletServerConfig server;
   server.address = config.address;
@@ -139,13 +126,19 @@ absl::StatusOr<std::unique_ptr<kube::KubeletServer>> StartServer(const Config& c
   server.tls_cert_file = config.tls_cert_file;
   server.tls_key_file = config.tls_private_key_file;
   if (config.tls_cert_file.empty()) {
-    ASSIGN_OR_RETURN(kube::KeyPair pair, kube::SelfSigned(node.name, node.addresses));
+    ASSIGN_OR_RETURN(kube::KeyPair pair, certificates.FirstServingPair(node));
     server.tls_cert_pem = pair.certificate_pem;
     server.tls_key_pem = pair.key_pem;
   }
   server.client_ca_file = config.client_ca_file;
   server.token_authentication = config.webhook_authentication;
   server.anonymous = config.anonymous_authentication;
+  server.tls_min_version = config.tls_min_version;
+  server.tls_cipher_suites = config.tls_cipher_suites;
+  server.always_allow = config.authorization_mode == "AlwaysAllow";
+  server.token_cache_ttl = config.token_cache_ttl;
+  server.authorized_cache_ttl = config.authorized_cache_ttl;
+  server.unauthorized_cache_ttl = config.unauthorized_cache_ttl;
   server.node_name = node.name;
   auto started = kube::KubeletServer::Start(server, std::move(handlers));
   if (started.ok() || absl::IsAlreadyExists(started.status())) return started;
@@ -196,8 +189,9 @@ absl::Status RunNodeAgent(Config config) {
   Metrics metrics;
   metrics.Set(Series::kNodeName, 1, {{"node", config.node_name}});
   metrics.Set(Series::kBuildInfo, 1, {{"version", kVersion}});
-  ASSIGN_OR_RETURN(const kube::ClientConfig identity, Identity(config));
-  ASSIGN_OR_RETURN(auto client, kube::NewClient(loop, identity));
+  ASSIGN_OR_RETURN(NodeIdentity identity, EstablishIdentity(config, metrics));
+  ASSIGN_OR_RETURN(auto client, kube::NewClient(loop, identity.client));
+  NodeCertificates certificates(loop, *client, config, std::move(identity), metrics);
   const NodeStatusConfig node_config = MakeNodeStatusConfig(config);
   ASSIGN_OR_RETURN(NodeInfo node, MeasureNode(node_config));
 
@@ -225,14 +219,25 @@ absl::Status RunNodeAgent(Config config) {
                                      [&services](const std::string& name_space) { return services.For(name_space); }}));
   watches->OnChange([&](const std::string& owner) { runtime->workers().ObjectsChanged(owner); });
 
-  ASSIGN_OR_RETURN(auto server,
-                   StartServer(config, node, MakeKubeletHandlers(loop, *runtime, *client, metrics, config)));
+  auto handlers = MakeKubeletHandlers(loop, *runtime, *client, metrics, config);
+  handlers.metrics = [&loop, &certificates, inner = std::move(handlers.metrics)](kube::Reply<std::string> reply) {
+    loop.Post([&certificates, inner, reply = std::move(reply)] {
+      certificates.Publish();
+      inner(reply);
+    });
+  };
+  ASSIGN_OR_RETURN(auto server, StartServer(config, node, certificates, std::move(handlers)));
   // Not before: what ends the agent is told in one line.
   Info("Started", {{"version", kVersion}, {"node", config.node_name}, {"rootDir", config.root_dir}});
   node.kubelet_port = server->port();
   controller = NewNodeController(*client, loop, runtime->tasks(), node, MakeNodeControllerConfig(config),
                                  ConditionsOf(node_config, *runtime), events.get());
   controller->Start();
+  certificates.Start(runtime->tasks(), *server, [&controller] {
+    const auto current = controller->current();
+    return current ? current->status.addresses : std::vector<kube::NodeAddress>();
+  });
+  controller->WhenRegistered([&certificates] { certificates.Wake(); });
 
   kube::CancelToken cancel;
   kube::TaskGroup watchers(loop);

@@ -3,7 +3,6 @@
 #include <openssl/sha.h>
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "metrics/log.h"
@@ -14,8 +13,6 @@ namespace {
 constexpr std::size_t kMaxTokens = 4096;
 constexpr std::size_t kMaxOpenReviews = 512;
 constexpr std::size_t kMaxTokenBytes = 64 * 1024;
-// KubeletConfiguration authentication.webhook.cacheTTL, the same for good and for bad tokens.
-constexpr std::chrono::minutes kTokenLifetime{2};
 constexpr char kAuthenticated[] = "system:authenticated";
 
 void AddAuthenticatedGroup(UserInfo* user) {
@@ -41,11 +38,11 @@ std::string Digest(const std::string& token) {
 
 }  // namespace
 
-Authenticator::Authenticator(bool allow_token, bool allow_anonymous, ReviewToken review)
+Authenticator::Authenticator(bool allow_token, bool allow_anonymous, ReviewToken review, std::chrono::seconds lifetime)
     : allow_token_(allow_token && review != nullptr),
       allow_anonymous_(allow_anonymous),
       review_(std::move(review)),
-      cache_(kMaxTokens, kMaxOpenReviews, [](const TokenReviewStatus&) { return kTokenLifetime; }) {}
+      cache_(kMaxTokens, kMaxOpenReviews, [lifetime](const TokenReviewStatus&) { return lifetime; }) {}
 
 void Authenticator::Authenticate(const PeerCertificate& peer, const HttpRequest& request, Callback callback) {
   if (peer.verified) {

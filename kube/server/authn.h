@@ -5,6 +5,7 @@
 // Source: pkg/kubelet/server/auth.go, apiserver/pkg/authentication/{authenticatorfactory,request/x509,token/cache}.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <optional>
 #include <string>
@@ -31,7 +32,8 @@ class Authenticator {
   using ReviewToken = std::function<void(std::string token, Reply<TokenReviewStatus>)>;
   using Callback = std::function<void(std::optional<UserInfo>)>;
 
-  Authenticator(bool allow_token, bool allow_anonymous, ReviewToken review);
+  /// `lifetime` is how long a review's answer counts, good or bad.
+  Authenticator(bool allow_token, bool allow_anonymous, ReviewToken review, std::chrono::seconds lifetime);
 
   /// Completes at once or when the review is back, on any thread.
   void Authenticate(const PeerCertificate& peer, const HttpRequest& request, Callback callback);

@@ -4,6 +4,7 @@
 // Source: pkg/kubelet/server/server.go InstallAuthFilter, apiserver/pkg/authorization/authorizerfactory.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -21,7 +22,12 @@ class Authorizer : public std::enable_shared_from_this<Authorizer> {
   /// No response = allowed; else the refusal to send.
   using Callback = std::function<void(std::unique_ptr<HttpResponse> refusal)>;
 
-  Authorizer(std::string node_name, ReviewAccess review);
+  struct Options {
+    bool always_allow = false;
+    std::chrono::seconds allowed_lifetime{300};
+    std::chrono::seconds denied_lifetime{30};
+  };
+  Authorizer(std::string node_name, ReviewAccess review, Options options);
 
   /// Completes at once or when the last review is back, on any thread. Held by shared_ptr: open reviews keep it.
   void Authorize(const UserInfo& user, const Route& route, Callback callback);
@@ -31,6 +37,7 @@ class Authorizer : public std::enable_shared_from_this<Authorizer> {
   void Ask(std::shared_ptr<Question> question);
 
   std::string node_name_;
+  bool always_allow_;
   ReviewAccess review_;
   ReviewCache<SubjectAccessReviewStatus> cache_;
 };

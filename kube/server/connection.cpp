@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <boost/asio/post.hpp>
 #include <boost/asio/ssl.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -30,8 +31,8 @@ constexpr std::uint64_t kMaxBodyBytes = 64 * 1024;
 constexpr std::size_t kReadBytes = 32 * 1024;
 constexpr std::size_t kMaxWriteBytes = 64 * 1024;
 constexpr std::chrono::seconds kHandshakeTime{10};
-constexpr std::chrono::seconds kRequestTime{15};
 constexpr std::chrono::seconds kKeepAliveTime{90};  // the kubelet's idle time-out
+constexpr std::chrono::seconds kStrangerTime{5};    // the same for who has shown no credential that counts
 constexpr std::chrono::seconds kResponseStallTime{60};
 constexpr std::chrono::seconds kCloseTime{5};
 constexpr std::chrono::seconds kDiscardTime{1};
@@ -55,6 +56,7 @@ class TlsConnection final : public Connection,
 
   // Connection
   asio::any_io_executor strand() override { return stream_.get_executor(); }
+  bool trusted() const override { return trusted_; }
   void Start() override;
   void Drain() override;
   void Kill() override { Die(); }
@@ -73,6 +75,7 @@ class TlsConnection final : public Connection,
   // Exchange
   const HttpRequest& request() const override { return request_; }
   void Respond(HttpResponse response) override;
+  void Trust() override { trusted_ = true; }
   Wire& Stream(std::string head, std::shared_ptr<WireUser> user) override;
   Resume Resumer() override;
 
@@ -104,6 +107,8 @@ class TlsConnection final : public Connection,
   bool writing_ = false;
   bool draining_ = false;
   bool keep_alive_ = false;
+  bool request_begun_ = false;
+  std::atomic<bool> trusted_{false};
   bool discard_ = false;  // input is left over: take it before closing, or the kernel resets what was just sent
   bool above_water_ = false;
 
@@ -142,14 +147,14 @@ void TlsConnection::Start() {
       self->Die();
       return;
     }
-    self->AwaitRequest(kRequestTime);
+    self->AwaitRequest(self->env_.request_timeout);
   });
 }
 
 void TlsConnection::Drain() {
   draining_ = true;
   if (state_ == State::kHandshake) Die();
-  if (state_ == State::kReading && input_.empty()) Close();
+  if (state_ == State::kReading && !request_begun_) Close();
 }
 
 void TlsConnection::AwaitRequest(Clock::duration idle) {
@@ -158,12 +163,12 @@ void TlsConnection::AwaitRequest(Clock::duration idle) {
   parser_->header_limit(kMaxHeaderBytes);
   parser_->body_limit(kMaxBodyBytes);
   parser_->eager(true);
-  SetDeadline(idle);
-  if (input_.empty()) {
-    StartRead();
-  } else {
-    SetDeadline(kRequestTime);
+  request_begun_ = !input_.empty();
+  SetDeadline(request_begun_ ? env_.request_timeout : idle);
+  if (request_begun_) {
     Parse();
+  } else {
+    StartRead();
   }
 }
 
@@ -192,7 +197,9 @@ void TlsConnection::OnRead(error_code error, std::size_t count) {
       break;
     }
     case State::kReading:
-      if (input_.empty()) SetDeadline(kRequestTime);
+      // From the first byte on, and never again: a client that sends a byte now and then gains nothing.
+      if (!request_begun_) SetDeadline(env_.request_timeout);
+      request_begun_ = true;
       input_.append(bytes);
       Parse();
       break;
@@ -375,7 +382,7 @@ void TlsConnection::OnWritten(error_code error, std::size_t count) {
 void TlsConnection::OnFlushed() {
   if (state_ == State::kResponding) {
     if (keep_alive_ && !draining_) {
-      AwaitRequest(kKeepAliveTime);
+      AwaitRequest(trusted_ ? kKeepAliveTime : kStrangerTime);
     } else {
       Close();
     }
@@ -420,7 +427,7 @@ void TlsConnection::SetDeadline(Clock::duration after) {
 
 void TlsConnection::OnDeadline() {
   if (state_ == State::kHandling || state_ == State::kStreaming || state_ == State::kDead) return;
-  if (state_ == State::kReading && !input_.empty()) {
+  if (state_ == State::kReading && request_begun_) {
     BadRequest(408);
   } else if (state_ == State::kReading) {
     Close();

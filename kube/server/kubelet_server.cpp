@@ -26,8 +26,6 @@ namespace asio = boost::asio;
 using boost::system::error_code;
 using tcp = asio::ip::tcp;
 
-// Beyond, new connections wait in the kernel's queue.
-constexpr std::size_t kMaxConnections = 4096;
 constexpr std::chrono::milliseconds kAcceptRetry{100};
 constexpr std::chrono::seconds kKillTime{2};
 
@@ -45,10 +43,14 @@ class StreamServer final : public KubeletServer {
 
   absl::Status Listen();
   std::uint16_t port() const override { return port_; }
+  absl::Status UseCertificate(std::string cert_pem, std::string key_pem) override {
+    return tls_.UseCertificate(std::move(cert_pem), std::move(key_pem));
+  }
   void Stop(std::chrono::milliseconds grace) override;
 
  private:
   void Accept();
+  bool MakeRoom();
   void OnAccepted(error_code error);
   void OnClosed(Connection* connection);
   void ForEach(void (Connection::*verb)());
@@ -69,7 +71,12 @@ class StreamServer final : public KubeletServer {
 
   std::mutex mutex_;
   std::condition_variable none_left_;
-  std::map<Connection*, std::shared_ptr<Connection>> connections_;
+  struct Entry {
+    std::shared_ptr<Connection> connection;
+    std::uint64_t number = 0;  // in the order of arrival
+  };
+  std::map<Connection*, Entry> connections_;
+  std::uint64_t arrivals_ = 0;
   bool accepting_ = false;
   bool stopped_ = false;
 };
@@ -108,11 +115,26 @@ void StreamServer::RunThread() {
 void StreamServer::Accept() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (stopped_ || accepting_ || connections_.size() >= kMaxConnections || !acceptor_.is_open()) return;
+    if (stopped_ || accepting_ || !acceptor_.is_open() || !MakeRoom()) return;
     accepting_ = true;
   }
   incoming_ = std::make_unique<tcp::socket>(asio::make_strand(loop_));
   acceptor_.async_accept(*incoming_, [this](error_code error) { OnAccepted(error); });
+}
+
+/// Called with the mutex held. False: every connection is a known client's, so that the next waits in the kernel's
+/// queue until one ends.
+bool StreamServer::MakeRoom() {
+  if (connections_.size() < config_.max_connections) return true;
+  Entry* oldest = nullptr;
+  for (auto& [pointer, entry] : connections_) {
+    if (entry.connection->trusted() || (oldest != nullptr && oldest->number < entry.number)) continue;
+    oldest = &entry;
+  }
+  if (oldest == nullptr) return false;
+  // Its end calls Accept.
+  asio::post(oldest->connection->strand(), [connection = oldest->connection] { connection->Kill(); });
+  return false;
 }
 
 void StreamServer::OnAccepted(error_code error) {
@@ -132,13 +154,14 @@ void StreamServer::OnAccepted(error_code error) {
   }
   Connection::Environment environment;
   environment.tls = &tls_;
+  environment.request_timeout = config_.request_timeout;
   environment.gate = gate_;
   environment.handle = [this](Exchange& exchange, const PeerCertificate& peer) { requests_.Handle(exchange, peer); };
   environment.on_closed = [this](Connection* connection) { OnClosed(connection); };
   const std::shared_ptr<Connection> connection = Connection::Create(std::move(*socket), environment);
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    connections_[connection.get()] = connection;
+    connections_[connection.get()] = Entry{connection, arrivals_++};
   }
   asio::post(connection->strand(), [connection] { connection->Start(); });
   Accept();
@@ -154,7 +177,7 @@ void StreamServer::OnClosed(Connection* connection) {
 void StreamServer::ForEach(void (Connection::*verb)()) {
   const std::lock_guard<std::mutex> lock(mutex_);
   for (const auto& entry : connections_) {
-    const std::shared_ptr<Connection> connection = entry.second;
+    const std::shared_ptr<Connection> connection = entry.second.connection;
     asio::post(connection->strand(), [connection, verb] { (connection.get()->*verb)(); });
   }
 }

@@ -99,11 +99,21 @@ struct KubeletServerConfig {
   std::string tls_key_file;
   std::string tls_cert_pem;  // instead of files (self-signed at start)
   std::string tls_key_pem;
-  std::string client_ca_file;  // empty: no x509 authentication
+  std::string tls_min_version;                 // "VersionTLS12" and its kin; empty: TLS 1.2
+  std::vector<std::string> tls_cipher_suites;  // crypto/tls' names; empty: the good ones
+  std::string client_ca_file;                  // empty: no x509 authentication
   bool token_authentication = true;
   bool anonymous = false;
+  bool always_allow = false;  // authorization.mode AlwaysAllow: whoever is authenticated may do all
+  std::chrono::seconds token_cache_ttl{120};
+  std::chrono::seconds authorized_cache_ttl{300};
+  std::chrono::seconds unauthorized_cache_ttl{30};
   std::string node_name;
   unsigned threads = 1;
+  /// A request must have come whole this long after its first byte.
+  std::chrono::milliseconds request_timeout{15'000};
+  /// Beyond, strangers' connections end, the oldest first; when all clients are known, new ones wait.
+  std::size_t max_connections = 4096;
   std::chrono::seconds streaming_idle_timeout{4 * 3600};
 };
 
@@ -114,6 +124,9 @@ class KubeletServer {
                                                               KubeletHandlers handlers);
   virtual ~KubeletServer() = default;
   virtual std::uint16_t port() const = 0;
+  /// New connections get this certificate from now on; those there are keep theirs. Any thread. Failure: the present
+  /// one stays.
+  virtual absl::Status UseCertificate(std::string cert_pem, std::string key_pem) = 0;
   /// Stops listening, ends idle connections, gives running streams until the deadline, joins the threads.
   virtual void Stop(std::chrono::milliseconds grace) = 0;
 };

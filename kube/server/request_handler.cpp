@@ -54,8 +54,10 @@ RequestHandler::RequestHandler(const KubeletServerConfig& config, KubeletHandler
     : config_(config),
       handlers_(std::move(handlers)),
       watcher_(std::move(watcher)),
-      authenticator_(config.token_authentication, config.anonymous, handlers_.review_token),
-      authorizer_(std::make_shared<Authorizer>(config.node_name, handlers_.review_access)) {}
+      authenticator_(config.token_authentication, config.anonymous, handlers_.review_token, config.token_cache_ttl),
+      authorizer_(std::make_shared<Authorizer>(
+          config.node_name, handlers_.review_access,
+          Authorizer::Options{config.always_allow, config.authorized_cache_ttl, config.unauthorized_cache_ttl})) {}
 
 void RequestHandler::Handle(Exchange& exchange, const PeerCertificate& peer) {
   const auto route = std::make_shared<const Route>(Classify(exchange.request().method, exchange.request().path));
@@ -67,6 +69,7 @@ void RequestHandler::Handle(Exchange& exchange, const PeerCertificate& peer) {
           resume([](Exchange& target) { target.Respond(TextResponse(401, "Unauthorized")); });
           return;
         }
+        resume([](Exchange& target) { target.Trust(); });
         authorizer->Authorize(*user, *route, [this, route, resume](std::unique_ptr<HttpResponse> refusal) {
           const std::shared_ptr<HttpResponse> answer = std::move(refusal);
           resume([this, route, answer](Exchange& target) {

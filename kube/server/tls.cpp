@@ -11,6 +11,7 @@
 #include <cstring>
 #include <utility>
 
+#include "kube/server/tls_options.h"
 #include "metrics/log.h"
 #include "metrics/status.h"
 
@@ -110,11 +111,9 @@ int ChooseAlpn(SSL*, const unsigned char** out, unsigned char* out_length, const
   return SSL_TLSEXT_ERR_OK;
 }
 
-void Harden(SSL_CTX* context) {
-  SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+void SetUp(SSL_CTX* context) {
   SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                    SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_IGNORE_UNEXPECTED_EOF);
-  SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20");
   // A resumed session would carry a certificate that was judged against older CAs.
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(context, 0);
@@ -181,14 +180,16 @@ PeerCertificate TlsContext::VerifyPeer(SSL* ssl) const {
 TlsReloader::TlsReloader(const KubeletServerConfig& config)
     : cert_file_(config.tls_cert_file),
       key_file_(config.tls_key_file),
+      client_ca_file_(config.client_ca_file),
+      min_version_(config.tls_min_version),
+      cipher_suites_(config.tls_cipher_suites),
       cert_pem_(config.tls_cert_pem),
-      key_pem_(config.tls_key_pem),
-      client_ca_file_(config.client_ca_file) {}
+      key_pem_(config.tls_key_pem) {}
 
 absl::Status TlsReloader::Load() {
   const std::lock_guard<std::mutex> lock(mutex_);
   stamps_ = Stamps();
-  ASSIGN_OR_RETURN(current_, Build());
+  ASSIGN_OR_RETURN(current_, Build(cert_pem_, key_pem_));
   return absl::OkStatus();
 }
 
@@ -197,7 +198,7 @@ std::shared_ptr<TlsContext> TlsReloader::Current() {
   std::string stamps = Stamps();
   if (stamps == stamps_) return current_;
   stamps_ = std::move(stamps);
-  absl::StatusOr<std::shared_ptr<TlsContext>> fresh = Build();
+  absl::StatusOr<std::shared_ptr<TlsContext>> fresh = Build(cert_pem_, key_pem_);
   if (fresh.ok()) {
     current_ = std::move(fresh).value();
     Info("Loaded the changed serving certificate or client CA", {{"cert", cert_file_}, {"clientCA", client_ca_file_}});
@@ -208,12 +209,36 @@ std::shared_ptr<TlsContext> TlsReloader::Current() {
   return current_;
 }
 
-absl::StatusOr<std::shared_ptr<TlsContext>> TlsReloader::Build() const {
+absl::Status TlsReloader::UseCertificate(std::string cert_pem, std::string key_pem) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  ASSIGN_OR_RETURN(current_, Build(cert_pem, key_pem));
+  cert_pem_ = std::move(cert_pem);
+  key_pem_ = std::move(key_pem);
+  return absl::OkStatus();
+}
+
+absl::Status TlsReloader::Harden(SSL_CTX* context) const {
+  SetUp(context);
+  ASSIGN_OR_RETURN(const int version, TlsMinVersion(min_version_));
+  ASSIGN_OR_RETURN(std::string ciphers, TlsCipherList(cipher_suites_));
+  // Only suites of TLS 1.3 are wanted: nothing older can come about.
+  SSL_CTX_set_min_proto_version(context, ciphers.empty() ? TLS1_3_VERSION : version);
+  if (ciphers.empty()) return absl::OkStatus();
+  // Above level 0 OpenSSL 3 refuses the signatures of TLS 1.0 and 1.1; who asks for those knows.
+  if (version < TLS1_2_VERSION) ciphers += ":@SECLEVEL=0";
+  if (SSL_CTX_set_cipher_list(context, ciphers.c_str()) != 1) {
+    return absl::InvalidArgumentError("tlsCipherSuites: " + LastTlsError());
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<TlsContext>> TlsReloader::Build(const std::string& cert_pem,
+                                                               const std::string& key_pem) const {
   std::shared_ptr<TlsContext> fresh(new TlsContext);
   fresh->context_ = SSL_CTX_new(TLS_server_method());
   if (fresh->context_ == nullptr) return absl::InternalError("OpenSSL: " + LastTlsError());
-  Harden(fresh->context_);
-  std::string cert = cert_pem_, key = key_pem_;
+  RETURN_IF_ERROR(Harden(fresh->context_));
+  std::string cert = cert_pem, key = key_pem;
   std::string cert_name = "the serving certificate", key_name = "the serving key";
   if (!cert_file_.empty()) {
     ASSIGN_OR_RETURN(cert, ReadPem(cert_file_, "tlsCertFile"));
@@ -242,7 +267,12 @@ std::string TlsReloader::Stamps() const {
       stamps.append("-;");
       continue;
     }
-    stamps.append(std::to_string(info.st_ino)).append(",").append(std::to_string(info.st_size)).append(",");
+    stamps.append(std::to_string(info.st_dev))
+        .append(":")
+        .append(std::to_string(info.st_ino))
+        .append(",")
+        .append(std::to_string(info.st_size))
+        .append(",");
     stamps.append(std::to_string(info.st_mtim.tv_sec)).append(".").append(std::to_string(info.st_mtim.tv_nsec));
     stamps.append(";");
   }

@@ -2,8 +2,10 @@
 //
 // A client certificate is asked for, never demanded, and judged after the handshake, so that a wrong one is answered
 // with 401 like the kubelet does, and a token can still identify the client. TLS 1.2 and newer, ALPN http/1.1, no
-// tickets. Threads: any (locked). Failure: errors name the file; when a changed file can't be used the present one
-// stays. Source: pkg/kubelet/server/server.go, k8s.io/apiserver/pkg/server/dynamiccertificates.
+// tickets. Files are looked at with each new connection rather than watched: a stat each (some microseconds) sees
+// renames, rewrites and swapped symlinks of mounted secrets alike, and cannot lose a notice. Threads: any (locked).
+// Failure: errors name the file; when a changed file can't be used the present one stays. Source:
+// pkg/kubelet/server/server.go, k8s.io/apiserver/pkg/server/dynamiccertificates.
 #pragma once
 
 #include <openssl/ssl.h>
@@ -11,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "kube/server/authn.h"
@@ -44,13 +47,18 @@ class TlsReloader {
   absl::Status Load();
   /// The newest usable context. Looks at the files' stamps (a stat each).
   std::shared_ptr<TlsContext> Current();
+  /// Another certificate in place of the one that the configuration gave as text. kInvalidArgument: nothing changed.
+  absl::Status UseCertificate(std::string cert_pem, std::string key_pem);
 
  private:
-  absl::StatusOr<std::shared_ptr<TlsContext>> Build() const;
+  absl::StatusOr<std::shared_ptr<TlsContext>> Build(const std::string& cert_pem, const std::string& key_pem) const;
+  absl::Status Harden(SSL_CTX* context) const;
   std::string Stamps() const;
 
-  const std::string cert_file_, key_file_, cert_pem_, key_pem_, client_ca_file_;
+  const std::string cert_file_, key_file_, client_ca_file_, min_version_;
+  const std::vector<std::string> cipher_suites_;
   std::mutex mutex_;
+  std::string cert_pem_, key_pem_;
   std::shared_ptr<TlsContext> current_;
   std::string stamps_;
 };

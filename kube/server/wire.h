@@ -64,6 +64,8 @@ class Exchange {
   virtual ~Exchange() = default;
   virtual const HttpRequest& request() const = 0;
   virtual void Respond(HttpResponse response) = 0;
+  /// The client has shown who it is: its connection is no longer a stranger's, which has less time and goes first.
+  virtual void Trust() = 0;
   /// Writes `head` and hands the connection to `user`.
   virtual Wire& Stream(std::string head, std::shared_ptr<WireUser> user) = 0;
   virtual Resume Resumer() = 0;

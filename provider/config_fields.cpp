@@ -1,0 +1,151 @@
+#include "provider/config_fields.h"
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "kube/api/quantity.h"
+#include "metrics/status.h"
+
+namespace burstlet::provider::fields {
+namespace {
+
+absl::Status FieldError(const YamlNode& node, const std::string& what) {
+  return absl::InvalidArgumentError(absl::StrCat("line ", node.line, ": ", what));
+}
+
+absl::Status Wrong(const std::string& what) { return absl::InvalidArgumentError(what); }
+
+}  // namespace
+
+absl::Status Apply(const YamlNode& node, const std::string& path, const Fields& fields) {
+  if (node.kind == YamlNode::Kind::kNull) return absl::OkStatus();
+  if (node.kind != YamlNode::Kind::kMap) return FieldError(node, absl::StrCat(path, ": expected a map"));
+  for (const auto& [key, value] : node.fields) {
+    const std::string name = path.empty() ? key : absl::StrCat(path, ".", key);
+    const auto setter = fields.find(key);
+    if (setter == fields.end()) return FieldError(value, absl::StrCat("unknown field \"", name, "\""));
+    if (value.kind == YamlNode::Kind::kNull) continue;
+    const absl::Status status = setter->second(value);
+    if (status.ok()) continue;
+    const std::string text(status.message());
+    // Nested maps have named themselves already.
+    return text.rfind("line ", 0) == 0 ? status : FieldError(value, absl::StrCat(name, ": ", text));
+  }
+  return absl::OkStatus();
+}
+
+Setter Text(std::string& out) {
+  return [&out](const YamlNode& node) -> absl::Status {
+    if (node.kind == YamlNode::Kind::kSequence || node.kind == YamlNode::Kind::kMap) return Wrong("expected a string");
+    out = node.scalar;
+    return absl::OkStatus();
+  };
+}
+
+Setter Choice(std::string& out, std::set<std::string> allowed) {
+  return [&out, allowed = std::move(allowed)](const YamlNode& node) -> absl::Status {
+    if (!allowed.contains(node.scalar)) {
+      std::string list;
+      for (const std::string& item : allowed) absl::StrAppend(&list, list.empty() ? "" : ", ", item);
+      return Wrong(absl::StrCat("\"", node.scalar, "\" is none of ", list));
+    }
+    out = node.scalar;
+    return absl::OkStatus();
+  };
+}
+
+Setter Boolean(bool& out) {
+  return [&out](const YamlNode& node) -> absl::Status {
+    if (node.kind != YamlNode::Kind::kBool) return Wrong("expected true or false");
+    out = node.scalar == "true";
+    return absl::OkStatus();
+  };
+}
+
+Setter WholeNumber(std::function<void(std::int64_t)> take, std::int64_t low, std::int64_t high) {
+  return [take = std::move(take), low, high](const YamlNode& node) -> absl::Status {
+    std::int64_t value = 0;
+    if (node.kind != YamlNode::Kind::kInteger || !absl::SimpleAtoi(node.scalar, &value)) {
+      return Wrong("expected a whole number");
+    }
+    if (value < low || value > high) return Wrong(absl::StrCat(value, " is not within ", low, " to ", high));
+    take(value);
+    return absl::OkStatus();
+  };
+}
+
+Setter Duration(std::chrono::seconds& out, std::int64_t low, std::int64_t high) {
+  return [&out, low, high](const YamlNode& node) -> absl::Status {
+    const std::string& text = node.scalar;
+    double seconds = 0;
+    std::size_t at = 0;
+    const std::map<std::string, double> units{{"h", 3600}, {"m", 60}, {"s", 1}, {"ms", 0.001}};
+    while (at < text.size()) {
+      const std::size_t unit_at = text.find_first_not_of("0123456789.", at);
+      if (unit_at == std::string::npos || unit_at == at) return Wrong("expected a duration such as 10s or 1m30s");
+      std::size_t end = text.find_first_of("0123456789.", unit_at);
+      if (end == std::string::npos) end = text.size();
+      const auto unit = units.find(text.substr(unit_at, end - unit_at));
+      double number = 0;
+      if (unit == units.end() || !absl::SimpleAtod(text.substr(at, unit_at - at), &number)) {
+        return Wrong("expected a duration such as 10s or 1m30s");
+      }
+      seconds += number * unit->second;
+      at = end;
+    }
+    if (text.empty() || seconds < static_cast<double>(low) || seconds > static_cast<double>(high)) {
+      return Wrong(absl::StrCat("\"", text, "\" is not within ", low, "s to ", high, "s"));
+    }
+    out = std::chrono::seconds(static_cast<std::int64_t>(seconds));
+    return absl::OkStatus();
+  };
+}
+
+Setter TextList(std::function<absl::Status(std::string)> add) {
+  return [add = std::move(add)](const YamlNode& node) -> absl::Status {
+    if (node.kind != YamlNode::Kind::kSequence) return Wrong("expected a list");
+    for (const YamlNode& item : node.items) {
+      if (item.kind == YamlNode::Kind::kMap || item.kind == YamlNode::Kind::kSequence) return Wrong("expected strings");
+      RETURN_IF_ERROR(add(item.scalar));
+    }
+    return absl::OkStatus();
+  };
+}
+
+Setter TextMap(std::map<std::string, std::string>& out) {
+  return [&out](const YamlNode& node) -> absl::Status {
+    if (node.kind != YamlNode::Kind::kMap) return Wrong("expected a map");
+    out.clear();
+    for (const auto& [key, value] : node.fields) out[key] = value.scalar;
+    return absl::OkStatus();
+  };
+}
+
+Setter Reservations(std::map<std::string, std::string>& out) {
+  return [&out](const YamlNode& node) -> absl::Status {
+    RETURN_IF_ERROR(TextMap(out)(node));
+    for (const auto& [resource, amount] : out) {
+      const auto parsed = kube::ParseQuantity(amount);
+      if (!parsed.ok()) return Wrong(absl::StrCat(resource, ": ", parsed.status().message()));
+    }
+    return absl::OkStatus();
+  };
+}
+
+Setter Taints(std::vector<kube::Taint>& out) {
+  return [&out](const YamlNode& node) -> absl::Status {
+    if (node.kind != YamlNode::Kind::kSequence) return Wrong("expected a list of taints");
+    out.clear();
+    for (const YamlNode& item : node.items) {
+      kube::Taint taint;
+      RETURN_IF_ERROR(Apply(item, "registerWithTaints",
+                            {{"key", Text(taint.key)},
+                             {"value", Text(taint.value)},
+                             {"effect", Choice(taint.effect, {"NoSchedule", "PreferNoSchedule", "NoExecute"})}}));
+      if (taint.key.empty() || taint.effect.empty()) return Wrong("a taint needs key and effect");
+      out.push_back(taint);
+    }
+    return absl::OkStatus();
+  };
+}
+
+}  // namespace burstlet::provider::fields
