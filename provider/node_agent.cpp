@@ -250,6 +250,7 @@ absl::Status RunNodeAgent(Config config) {
   signals.async_wait([&](const boost::system::error_code& error, int number) {
     if (error) return;
     Info("Stopping; pods run on", {{"signal", number}});
+    certificates.Stop();
     watchers.Spawn("stop", StopAll(loop, *controller, *events, *server, cancel));
   });
   Info("Ready", {{"port", static_cast<int>(node.kubelet_port)}});
