@@ -49,7 +49,8 @@ kube::Task<void> PodWorker::StopContainers() {
   }
   co_await StopGroup(std::move(ordinary));
   // Sidecars serve the others: they end last, in reverse order of their start (KEP-753).
-  for (auto it = pod_->spec.initContainers.rbegin(); it != pod_->spec.initContainers.rend(); ++it) {
+  const std::shared_ptr<const kube::Pod> pod = pod_;  // an update replaces pod_ meanwhile
+  for (auto it = pod->spec.initContainers.rbegin(); it != pod->spec.initContainers.rend(); ++it) {
     const std::string name = it->name;
     if (!IsSidecar(*it) || !IsRunning(View(name))) continue;
     std::vector<std::string> one;

@@ -327,6 +327,22 @@ TEST_CASE("sidecars start before the others and end after them, last first", "[p
   CHECK(Position(world, "signal s2 15") < Position(world, "signal s1 15"));
 }
 
+TEST_CASE("the order of sidecars at the end survives an update of the pod", "[pod_worker]") {
+  World world;
+  auto& agent = world.Boot();
+  kube::Pod pod = NewPod("u1", {NewContainer("a")});
+  pod.spec.initContainers = {Sidecar("s1"), Sidecar("s2")};
+  world.host.stubborn = {"s2"};
+  world.Create(pod);
+  REQUIRE(world.UntilRunning("u1"));
+  world.Delete("u1", 600);
+  REQUIRE(agent.Until([&] { return world.host.Reached("signal s2 15"); }));
+  world.Delete("u1", 1);  // the worker has another object of the pod from here on
+  REQUIRE(world.UntilGone());
+  CHECK(Position(world, "kill s2") < Position(world, "signal s1 15"));
+  CHECK(world.Leftovers().empty());
+}
+
 TEST_CASE("a pod past its active deadline fails with that reason", "[pod_worker]") {
   World world;
   auto& agent = world.Boot();
