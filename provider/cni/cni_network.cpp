@@ -149,11 +149,13 @@ absl::StatusOr<sandbox::PodAddresses> CniNetwork::AttachPod(int netns_fd, const 
     });
   }
   if (status.ok()) status = Add(record);
-  absl::StatusOr<sandbox::PodAddresses> addresses = status;
-  if (status.ok()) addresses = PodAddressesOf(record.result, kInterface);
-  if (addresses.ok()) return addresses;
+  if (status.ok()) {
+    const absl::StatusOr<sandbox::PodAddresses> addresses = PodAddressesOf(record.result, kInterface);
+    if (addresses.ok()) return addresses;
+    status = addresses.status();
+  }
   LogIfError(Detach(spec.id), "Failed to take down a CNI network that was not finished");
-  return Annotate(addresses.status(), failed);
+  return Annotate(status, failed);
 }
 
 absl::StatusOr<sandbox::PodAddresses> CniNetwork::Attach(int, const std::string& owner) {

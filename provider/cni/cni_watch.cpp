@@ -56,9 +56,13 @@ absl::Status CniWatch::Arm() {
 
 void CniWatch::Load() {
   absl::StatusOr<CniNetworkConfig> loaded = LoadCniConfig(directory_);
-  absl::Status status = loaded.ok() ? test_(*loaded) : absl::UnavailableError("cni plugin not initialized");
-  Config next = status;
-  if (status.ok()) next = std::make_shared<const CniNetworkConfig>(*std::move(loaded));
+  const absl::Status status = loaded.ok() ? test_(*loaded) : absl::UnavailableError("cni plugin not initialized");
+  Config next = absl::UnknownError("");
+  if (status.ok()) {
+    next = std::make_shared<const CniNetworkConfig>(*std::move(loaded));
+  } else {
+    next = status;
+  }
   bool differs = false;
   {
     const std::lock_guard lock(mutex_);
