@@ -141,8 +141,8 @@ OptionalValue FileValue(const kube::Pod& pod, const kube::FileKeySelector& ref, 
   if (file == sources.files.end()) {
     return ConfigError(absl::StrCat("cannot find the volume \"", ref.volumeName, "\" referenced by FileKeyRef"));
   }
-  absl::StatusOr<std::string> value = file->second.status();
-  if (file->second.ok()) value = EnvFileValue(*file->second, ref.key);
+  auto value = file->second;  // the file's text; then the key's value in it
+  if (value.ok()) value = EnvFileValue(*file->second, ref.key);
   if (!value.ok()) {
     Warn("Environment file not usable", {{"pod", kube::ObjectName(pod.metadata)},
                                          {"volume", ref.volumeName},
