@@ -41,6 +41,7 @@ std::optional<Refusal> CheckRuntimeClass(const kube::Pod& pod, const AdmissionCo
 std::optional<Refusal> Admit(const kube::Pod& pod, const AdmissionContext& context) {
   if (auto refusal = CheckSupported(pod)) return refusal;
   if (auto refusal = CheckSysctls(pod.spec, context.allowed_unsafe_sysctls)) return refusal;
+  if (auto refusal = CheckAppArmor(pod, context.app_armor)) return refusal;
   if (auto refusal = CheckOperatingSystem(pod)) return refusal;
   if (auto refusal = CheckRuntimeClass(pod, context)) return refusal;
   if (auto refusal = CheckResources(pod, context)) return refusal;

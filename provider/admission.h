@@ -28,6 +28,7 @@ struct AdmissionContext {
   std::vector<std::shared_ptr<const kube::Pod>> active_pods;  // admitted and not terminal, without this one
   std::set<std::string> runtime_handlers;                     // "" (default) and the configured ones
   std::set<std::string> allowed_unsafe_sysctls;
+  bool app_armor = false;  // the kernel has it
 };
 
 std::optional<Refusal> Admit(const kube::Pod& pod, const AdmissionContext& context);

@@ -29,6 +29,10 @@ bool HostPortsFree(const kube::Pod& pod, const AdmissionContext& context);
 /// All NoExecute taints are tolerated. Source: component-helpers scheduling/corev1, api/core/v1/toleration.go.
 bool ToleratesNoExecute(const std::vector<kube::Toleration>& tolerations, const std::vector<kube::Taint>& taints);
 
+/// Profiles other than Unconfined, by field or by the older annotation, need AppArmor in the kernel.
+/// Source: lifecycle/handlers.go, pkg/security/apparmor/validate.go.
+std::optional<Refusal> CheckAppArmor(const kube::Pod& pod, bool enabled);
+
 /// Safe sysctls and those that the configuration allows (names, or prefixes ending in "*"), none in a namespace that
 /// the pod shares with the host. Source: pkg/kubelet/sysctl/{allowlist,safe_sysctls}.go.
 std::optional<Refusal> CheckSysctls(const kube::PodSpec& spec, const std::set<std::string>& allowed_unsafe);

@@ -67,7 +67,11 @@ Fields PodFields(Config& config) {
        }},
       {"seccompDefault", Boolean(config.seccomp_default)},
       {"podDefaults",
-       [&](const YamlNode& n) { return Apply(n, "podDefaults", {{"hostUsers", Boolean(config.default_host_users)}}); }},
+       [&](const YamlNode& n) {
+         return Apply(n, "podDefaults",
+                      {{"hostUsers", Boolean(config.default_host_users)},
+                       {"allowPrivilegeEscalation", Boolean(config.default_allow_privilege_escalation)}});
+       }},
       {"userNamespaces",
        [&](const YamlNode& n) {
          return Apply(n, "userNamespaces",
@@ -209,6 +213,7 @@ std::string ConfigJson(const Config& config) {
       ",\"podLogsDir\":", quoted(config.pod_logs_dir),
       ",\"seccompDefault\":", config.seccomp_default ? "true" : "false",
       ",\"podDefaults\":{\"hostUsers\":", config.default_host_users ? "true" : "false",
+      ",\"allowPrivilegeEscalation\":", config.default_allow_privilege_escalation ? "true" : "false",
       "},\"userNamespaces\":{\"idsPerPod\":", config.user_namespace_ids_per_pod,
       "},\"network\":", quoted(config.network), ",\"cniConfDir\":", quoted(config.cni_conf_dir),
       ",\"cniBinDir\":", quoted(absl::StrJoin(config.cni_bin_dirs, ",")), ",\"sandboxPoolSize\":", config.sandbox_pool_size,

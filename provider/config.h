@@ -76,8 +76,10 @@ struct Config {
   std::string cni_conf_dir = "/etc/cni/net.d";
   std::vector<std::string> cni_bin_dirs;  // cniBinDir; empty: /opt/cni/bin
   bool seccomp_default = true;
-  /// What holds where a pod says nothing: false puts every pod that can have one into a user namespace.
+  /// What holds where a pod says nothing: false puts every pod that can have one into a user namespace, and lets no
+  /// program gain privileges by exec.
   bool default_host_users = true;
+  bool default_allow_privilege_escalation = true;
   std::int64_t user_namespace_ids_per_pod = 65536;
   std::set<std::string> allowed_unsafe_sysctls;
   std::chrono::seconds max_container_restart_period{300};

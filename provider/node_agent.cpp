@@ -31,6 +31,7 @@
 #include "provider/pod_runtime.h"
 #include "provider/static_pod.h"
 #include "provider/static_pods.h"
+#include "sandbox/os/apparmor.h"
 #include "sandbox/os/mount.h"
 
 namespace burstlet::provider {
@@ -254,7 +255,8 @@ absl::Status RunNodeAgent(Config config) {
                              current ? current->spec.taints : no_taints,
                              std::move(active),
                              {""},
-                             config.allowed_unsafe_sysctls};
+                             config.allowed_unsafe_sysctls,
+                             sandbox::AppArmorEnabled()};
     return Admit(pod, context);
   };
   ASSIGN_OR_RETURN(auto runtime,

@@ -14,8 +14,10 @@
 #include "metrics/status.h"
 #include "provider/metered_driver.h"
 #include "provider/pod_recovery.h"
+#include "provider/translate/security_context.h"
 #include "provider/volumes/node_tmpfs.h"
 #include "sandbox/native/native_driver.h"
+#include "sandbox/os/apparmor.h"
 #include "sandbox/os/cgroup.h"
 #include "sandbox/os/mount.h"
 #include "sandbox/os/safe_path.h"
@@ -175,6 +177,9 @@ absl::Status PodRuntime::Start() {
 
   TranslateOptions translate;
   translate.seccomp_default = config_.seccomp_default;
+  translate.seccomp_profile_root = config_.root_dir + "/seccomp";
+  translate.allow_privilege_escalation_default = config_.default_allow_privilege_escalation;
+  translate.app_armor_default = sandbox::AppArmorProfileLoaded(kAppArmorDefault) ? kAppArmorDefault : "";
   ASSIGN_OR_RETURN(user_namespaces_, OpenUserNamespaces());
   PodWorkerContext context{loop,
                            pool_,

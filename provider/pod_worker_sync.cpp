@@ -17,6 +17,7 @@
 #include "provider/pod_worker.h"
 #include "provider/termination_message.h"
 #include "provider/translate/environment.h"
+#include "provider/translate/seccomp_profile.h"
 #include "provider/user_namespaces.h"
 
 namespace burstlet::provider {
@@ -315,7 +316,14 @@ kube::Task<void> PodWorker::StartContainer(StartAction action) {
                        PodFileMounts(context_.paths, *pod_, container, attempt),
                        context_.paths.ContainerLog(*pod_, action.name, attempt),
                        *std::move(image_volumes)};
-  auto spec = TranslateContainer(*pod_, input, context_.node, context_.translate);
+  TranslateOptions options = context_.translate;
+  if (const std::string profile = LocalhostSeccompProfile(*pod_, container); !profile.empty()) {
+    auto read = [root = options.seccomp_profile_root, profile] { return ReadSeccompProfile(root, profile); };
+    auto text = co_await kube::Offload(context_.loop, context_.pool, std::move(read));
+    if (terminate_requested_ || sandbox_ == nullptr) co_return;
+    options.localhost_profiles.emplace(profile, std::move(text));
+  }
+  auto spec = TranslateContainer(*pod_, input, context_.node, options);
   if (!spec.ok()) {
     config_error(spec.status());
     co_return;

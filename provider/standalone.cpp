@@ -18,6 +18,7 @@
 #include "provider/node_status.h"
 #include "provider/pod_file_source.h"
 #include "provider/pod_runtime.h"
+#include "sandbox/os/apparmor.h"
 
 namespace burstlet::provider {
 namespace {
@@ -178,7 +179,13 @@ absl::StatusOr<int> Standalone::Run() {
   sink_.on_change = [this](const kube::Pod& pod) { PodChanged(pod); };
   const auto admit = [this](const kube::Pod& pod, std::vector<std::shared_ptr<const kube::Pod>> active) {
     static const std::vector<kube::Taint> no_taints;
-    AdmissionContext context{node_, node_.labels, no_taints, std::move(active), {""}, config_.allowed_unsafe_sysctls};
+    AdmissionContext context{node_,
+                             node_.labels,
+                             no_taints,
+                             std::move(active),
+                             {""},
+                             config_.allowed_unsafe_sysctls,
+                             sandbox::AppArmorEnabled()};
     return Admit(pod, context);
   };
   ASSIGN_OR_RETURN(runtime_, PodRuntime::Open(config_, node_, {loop_, objects_, events_, sink_, metrics_, admit, {}}));

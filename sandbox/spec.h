@@ -84,11 +84,32 @@ struct RlimitSpec {
   std::uint64_t hard = 0;
 };
 
+/// A seccomp profile as the OCI has it, with what depends on capabilities or kernel already decided.
+struct SeccompProfile {
+  struct Argument {
+    unsigned index = 0;  // 0..5
+    std::uint64_t value = 0;
+    std::uint64_t value_two = 0;  // of SCMP_CMP_MASKED_EQ: `value` is the mask then
+    std::string op;               // "SCMP_CMP_EQ", ...
+  };
+  struct Rule {
+    std::vector<std::string> names;
+    std::string action;  // "SCMP_ACT_ALLOW", ...
+    std::optional<std::uint32_t> errno_ret;
+    std::vector<Argument> args;
+  };
+  std::string default_action;
+  std::optional<std::uint32_t> default_errno_ret;
+  std::vector<std::string> architectures;  // "SCMP_ARCH_X86_64", ...; empty = this machine's
+  std::vector<std::string> flags;          // "SECCOMP_FILTER_FLAG_LOG", ...
+  std::vector<Rule> rules;
+};
+
 struct SeccompSpec {
   enum class Kind { kRuntimeDefault, kUnconfined, kLocalhost };
   Kind kind = Kind::kRuntimeDefault;
-  /// kLocalhost: the profile's JSON text (the OCI / docker format).
-  std::string profile_json;
+  /// kLocalhost.
+  SeccompProfile profile;
 };
 
 /// A uid/gid range of a user namespace.
@@ -137,6 +158,7 @@ struct ContainerSpec {
   std::vector<std::string> capabilities;          // the whole bounding, effective and permitted set: "CHOWN", ...
   std::vector<std::string> ambient_capabilities;  // normally empty
   SeccompSpec seccomp;
+  std::string app_armor_profile;          // a profile that the kernel has loaded; empty: none
   std::vector<std::string> masked_paths;  // empty = none (procMount Unmasked, privileged)
   std::vector<std::string> read_only_paths;
 

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "metrics/status.h"
 #include "provider/translate/resources.h"
+#include "provider/translate/seccomp_profile.h"
 #include "sandbox/native/capabilities.h"
 
 namespace burstlet::provider {
@@ -83,6 +84,7 @@ absl::Status VerifyNonRoot(const kube::Pod& pod, const kube::Container& containe
 }
 
 absl::StatusOr<sandbox::SeccompSpec> TranslateSeccomp(const std::optional<kube::SeccompProfile>& profile,
+                                                      const std::vector<std::string>& capabilities,
                                                       const TranslateOptions& options) {
   using Kind = sandbox::SeccompSpec::Kind;
   sandbox::SeccompSpec result;
@@ -94,31 +96,50 @@ absl::StatusOr<sandbox::SeccompSpec> TranslateSeccomp(const std::optional<kube::
     result.kind = Kind::kUnconfined;
   } else if (profile->type == "Localhost") {
     // An empty name once meant "unconfined" (CVE-2023-2431): it is an error.
-    if (profile->localhostProfile.value_or("").empty()) {
-      return ConfigError("localhostProfile must be set if seccompProfile type is Localhost.");
-    }
+    const std::string name = profile->localhostProfile.value_or("");
+    if (name.empty()) return ConfigError("localhostProfile must be set if seccompProfile type is Localhost.");
     result.kind = Kind::kLocalhost;
-    auto found = options.localhost_profiles.find(*profile->localhostProfile);
-    if (found == options.localhost_profiles.end()) {
-      found =
-          options.localhost_profiles.find(absl::StrCat(options.seccomp_profile_root, "/", *profile->localhostProfile));
-    }
+    const std::string file = absl::StrCat(options.seccomp_profile_root, "/", name);
+    const auto found = options.localhost_profiles.find(name);
     if (found == options.localhost_profiles.end()) {
       return ReasonError(absl::StatusCode::kNotFound, "CreateContainerError",
-                         absl::StrCat("cannot load seccomp profile \"", options.seccomp_profile_root, "/",
-                                      *profile->localhostProfile, "\": no such file"));
+                         absl::StrCat("cannot load seccomp profile \"", file, "\": no such file"));
     }
-    result.profile_json = found->second;
+    RETURN_IF_ERROR(found->second);
+    ASSIGN_OR_RETURN(result.profile, ParseSeccompProfile(file, *found->second, capabilities));
   } else {
     return ConfigError(absl::StrCat("seccompProfile.type: unknown type \"", profile->type, "\""));
   }
   return result;
 }
 
+/// containerd's rule: a privileged container is confined only where a profile is named; all others have the default one
+/// where the node has it.
+std::string AppArmorProfileName(const std::optional<kube::AppArmorProfile>& profile, bool privileged,
+                                const TranslateOptions& options) {
+  if (!profile) return privileged ? "" : options.app_armor_default;
+  if (profile->type == "Localhost") return profile->localhostProfile.value_or("");
+  if (profile->type == "RuntimeDefault")
+    return kAppArmorDefault;
+  return "";
+}
+
+/// pkg/security/apparmor/helpers.go: the annotation of static pods and of those older than the field.
+std::optional<kube::AppArmorProfile> AnnotatedAppArmor(const kube::Pod& pod, const std::string& container) {
+  const auto found = pod.metadata.annotations.find("container.apparmor.security.beta.kubernetes.io/" + container);
+  if (found == pod.metadata.annotations.end()) return std::nullopt;
+  const std::string& value = found->second;
+  if (value == "runtime/default") return kube::AppArmorProfile{"RuntimeDefault", std::nullopt};
+  if (value == "unconfined") return kube::AppArmorProfile{"Unconfined", std::nullopt};
+  if (value.rfind("localhost/", 0) == 0) return kube::AppArmorProfile{"Localhost", value.substr(10)};
+  return std::nullopt;
+}
+
 }  // namespace
 
 kube::SecurityContext EffectiveSecurityContext(const kube::Pod& pod, const kube::Container& container) {
   kube::SecurityContext result = container.securityContext.value_or(kube::SecurityContext{});
+  if (!result.appArmorProfile) result.appArmorProfile = AnnotatedAppArmor(pod, container.name);
   if (!pod.spec.securityContext) return result;
   const kube::PodSecurityContext& base = *pod.spec.securityContext;
   if (!result.runAsUser) result.runAsUser = base.runAsUser;
@@ -185,8 +206,10 @@ absl::Status TranslateSecurity(const kube::Pod& pod, const kube::Container& cont
                                const TranslateOptions& options, sandbox::ContainerSpec& spec) {
   const kube::SecurityContext context = EffectiveSecurityContext(pod, container);
   spec.privileged = context.privileged.value_or(false);
-  // Only an explicit false: the field's absence keeps setuid programs working.
-  spec.no_new_privileges = !context.allowPrivilegeEscalation.value_or(true);
+  // An explicit false, or the node's default: otherwise the field's absence keeps setuid programs working.
+  spec.no_new_privileges =
+      !context.allowPrivilegeEscalation.value_or(options.allow_privilege_escalation_default || spec.privileged);
+  spec.app_armor_profile = AppArmorProfileName(context.appArmorProfile, spec.privileged, options);
   if (context.capabilities) {
     for (const auto& name : context.capabilities->add) {
       const std::string plain = CapabilityName(name);
@@ -205,7 +228,7 @@ absl::Status TranslateSecurity(const kube::Pod& pod, const kube::Container& cont
     spec.seccomp.kind = sandbox::SeccompSpec::Kind::kUnconfined;
     return absl::OkStatus();  // nothing is masked either
   }
-  ASSIGN_OR_RETURN(spec.seccomp, TranslateSeccomp(context.seccompProfile, options));
+  ASSIGN_OR_RETURN(spec.seccomp, TranslateSeccomp(context.seccompProfile, spec.capabilities, options));
   if (context.procMount.value_or("Default") == "Unmasked") return absl::OkStatus();
   spec.masked_paths.assign(std::begin(kMaskedPaths), std::end(kMaskedPaths));
   // Thermal counters tell neighbours apart (as /proc/interrupts does); a path that is not there is no error.

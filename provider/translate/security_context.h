@@ -21,6 +21,9 @@ namespace burstlet::provider {
 /// The container's fields over the pod's (DetermineEffectiveSecurityContext); seccomp included.
 kube::SecurityContext EffectiveSecurityContext(const kube::Pod& pod, const kube::Container& container);
 
+/// The profile that RuntimeDefault means (deploy/apparmor).
+inline constexpr const char* kAppArmorDefault = "burstlet-default";
+
 /// Who runs: runAsUser, runAsGroup, groups, and runAsNonRoot checked against the image's USER.
 absl::StatusOr<sandbox::UserSpec> TranslateUser(const kube::Pod& pod, const kube::Container& container,
                                                 const std::string& image_user);

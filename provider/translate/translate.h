@@ -36,7 +36,11 @@ using ImageVolumes = std::map<std::string, std::vector<std::string>>;
 struct TranslateOptions {
   bool seccomp_default = true;  // RuntimeDefault where the pod says nothing
   std::string seccomp_profile_root;
-  std::map<std::string, std::string> localhost_profiles;  // path -> JSON text, read by the caller
+  /// Name as in localhostProfile -> the file's text or why there is none, read by the caller.
+  std::map<std::string, absl::StatusOr<std::string>> localhost_profiles;
+  bool allow_privilege_escalation_default = true;  // podDefaults, where the pod says nothing
+  /// AppArmor's profile of containers that name none or RuntimeDefault; empty: the node has none.
+  std::string app_armor_default;
 };
 
 /// The pod's place: names, namespaces, cgroup of the pod, volumes, host ports, sysctls.

@@ -256,7 +256,11 @@ class Compiler {
     if (!ambient.ok()) return WithReason(ambient.status(), "CreateContainerError");
     plan_.Add(StepKind::kCapabilities, FieldWriter().Number(*bits).Number(*bits).Number(*ambient & *bits));
     if (spec.no_new_privileges) plan_.Add(StepKind::kNoNewPrivileges);
-    if (!input_.seccomp.empty()) plan_.AddText(StepKind::kSeccomp, input_.seccomp);
+    if (!input_.seccomp.program.empty()) {
+      plan_.AddText(StepKind::kSeccomp, input_.seccomp.program);
+      if (input_.seccomp.flags != 0) plan_.AddNumber(StepKind::kSeccompFlags, input_.seccomp.flags);
+    }
+    if (!spec.app_armor_profile.empty()) plan_.AddText(StepKind::kAppArmor, spec.app_armor_profile);
     for (const RlimitSpec& limit : spec.rlimits)
       plan_.Add(StepKind::kRlimit,
                 FieldWriter().Number(static_cast<std::uint64_t>(limit.resource)).Number(limit.soft).Number(limit.hard));

@@ -12,6 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "sandbox/native/plan_writer.h"
+#include "sandbox/native/seccomp.h"
 #include "sandbox/native/user_lookup.h"
 #include "sandbox/os/device_filter.h"
 #include "sandbox/os/unique_fd.h"
@@ -33,8 +34,8 @@ struct LaunchInput {
   UniqueFd rootfs;
   std::vector<UniqueFd> cgroup_procs;
   std::vector<std::string> v1_mounts;  // empty on version 2
-  std::string seccomp;                 // sock_filter bytes
-  std::string scratch_dir;             // as in OverlaySpec
+  SeccompFilter seccomp;
+  std::string scratch_dir;  // as in OverlaySpec
 };
 
 absl::StatusOr<LaunchPlan> CompileLaunch(LaunchInput input);

@@ -16,6 +16,7 @@
 #include "sandbox/native/native_sandbox.h"
 #include "sandbox/native/seccomp.h"
 #include "sandbox/native/user_lookup.h"
+#include "sandbox/os/apparmor.h"
 #include "sandbox/os/mount.h"
 #include "sandbox/os/safe_path.h"
 #include "sandbox/os/syscalls.h"
@@ -140,6 +141,8 @@ absl::StatusOr<LaunchPlan> NativeSandbox::PrepareContainer(const ContainerSpec& 
   RETURN_IF_ERROR(PrepareCgroup(spec, cgroup));
   ASSIGN_OR_RETURN(input.cgroup_procs, context_.cgroups->OpenProcs(cgroup));
   input.v1_mounts = context_.cgroups->V1MountNames();
+  if (!spec.app_armor_profile.empty() && !AppArmorProfileLoaded(spec.app_armor_profile))
+    return absl::NotFoundError(absl::StrCat("apparmor profile not found ", spec.app_armor_profile));
   if (!spec.privileged) {
     ASSIGN_OR_RETURN(std::uint64_t capabilities, CapabilityBits(spec.capabilities));
     ASSIGN_OR_RETURN(input.seccomp, CompileSeccomp(spec.seccomp, capabilities));

@@ -87,7 +87,23 @@ absl::Status FillDefault(void* context, std::uint64_t capabilities) {
   return AddConditions(context, capabilities);
 }
 
-absl::StatusOr<std::string> Export(void* context) {
+absl::StatusOr<std::string> CompileDefault(std::uint64_t capabilities) {
+  static std::mutex mutex;
+  static std::map<std::uint64_t, std::string>* const cache = new std::map<std::uint64_t, std::string>;
+  std::lock_guard<std::mutex> lock(mutex);
+  auto found = cache->find(capabilities);
+  if (found != cache->end()) return found->second;
+  Context context(seccomp_init(SCMP_ACT_ERRNO(ENOSYS)), &seccomp_release);
+  if (context == nullptr) return absl::InternalError("seccomp: out of memory");
+  RETURN_IF_ERROR(FillDefault(context.get(), capabilities));
+  ASSIGN_OR_RETURN(std::string program, ExportSeccomp(context.get()));
+  if (cache->size() < 64) cache->emplace(capabilities, program);
+  return program;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ExportSeccomp(void* context) {
   UniqueFd file(::memfd_create("seccomp", MFD_CLOEXEC));
   if (!file.valid()) return ErrnoError(errno, "memfd");
   int result = seccomp_export_bpf(context, file.get());
@@ -102,35 +118,18 @@ absl::StatusOr<std::string> Export(void* context) {
   return program;
 }
 
-absl::StatusOr<std::string> CompileDefault(std::uint64_t capabilities) {
-  static std::mutex mutex;
-  static std::map<std::uint64_t, std::string>* const cache = new std::map<std::uint64_t, std::string>;
-  std::lock_guard<std::mutex> lock(mutex);
-  auto found = cache->find(capabilities);
-  if (found != cache->end()) return found->second;
-  Context context(seccomp_init(SCMP_ACT_ERRNO(ENOSYS)), &seccomp_release);
-  if (context == nullptr) return absl::InternalError("seccomp: out of memory");
-  RETURN_IF_ERROR(FillDefault(context.get(), capabilities));
-  ASSIGN_OR_RETURN(std::string program, Export(context.get()));
-  if (cache->size() < 64) cache->emplace(capabilities, program);
-  return program;
-}
-
-}  // namespace
-
-absl::StatusOr<std::string> CompileSeccomp(const SeccompSpec& spec, std::uint64_t capabilities) {
-  switch (spec.kind) {
-    case SeccompSpec::Kind::kUnconfined:
-      return std::string();
-    case SeccompSpec::Kind::kLocalhost:
-      return ReasonError(absl::StatusCode::kUnimplemented, "CreateContainerError",
-                         "seccompProfile type Localhost is not supported");
-    case SeccompSpec::Kind::kRuntimeDefault:
-      break;
+absl::StatusOr<SeccompFilter> CompileSeccomp(const SeccompSpec& spec, std::uint64_t capabilities) {
+  SeccompFilter filter;
+  if (spec.kind == SeccompSpec::Kind::kUnconfined) return filter;
+  if (spec.kind == SeccompSpec::Kind::kLocalhost) {
+    absl::StatusOr<SeccompFilter> compiled = CompileProfile(spec.profile);
+    if (!compiled.ok()) return WithReason(compiled.status(), "CreateContainerError");
+    return compiled;
   }
   absl::StatusOr<std::string> program = CompileDefault(capabilities);
   if (!program.ok()) return WithReason(program.status(), "CreateContainerError");
-  return program;
+  filter.program = *std::move(program);
+  return filter;
 }
 
 }  // namespace burstlet::sandbox

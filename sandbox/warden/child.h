@@ -54,6 +54,8 @@ struct ProcessPlan {
   bool no_new_privileges = false;
   const char* seccomp = nullptr;
   std::size_t seccomp_size = 0;
+  std::uint64_t seccomp_flags = 0;
+  const char* app_armor = nullptr;
   bool has_oom_score = false;
   std::int64_t oom_score_adj = 0;
   const char* working_dir = "/";
@@ -75,6 +77,8 @@ void CollectProcess(const Child& child, PlanReader plan, ProcessPlan& process);
 void BecomeFileOwner(const Child& child, bool host);
 /// Lowers or raises oom_score_adj; by a procfs of its own where `child` has none yet.
 void SetOomScore(const Child& child, const ProcessPlan& process);
+/// Asks for the AppArmor profile that exec is to give; like the above.
+void SetAppArmor(const Child& child, const ProcessPlan& process);
 /// Joins the cgroups; before the file system steps, so that what they allocate is the container's.
 void EnterCgroups(const Child& child, const ProcessPlan& process);
 /// Makes the directory `path` below `base` with all its parents, resolved as RESOLVE_* says; dangling links in it are

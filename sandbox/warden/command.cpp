@@ -43,6 +43,7 @@ void CloseReplyFds(Command& command) {
   EnterCgroups(child, process);
   // Before the container's mounts are entered, whose masked /proc would keep a new one from being mounted.
   SetOomScore(child, process);
+  SetAppArmor(child, process);
   if (::setns(container.pidfd, CLONE_NEWNS | CLONE_NEWCGROUP) != 0) Fail(child, errno, "enter the container");
   if (child.tty) {
     BecomeFileOwner(child, false);

@@ -93,6 +93,7 @@ int MakeStreams(Container& container, ChildEnds& ends) {
   BecomeFileOwner(child, false);
   BuildRootfs(child, plan);
   SetOomScore(child, process);
+  SetAppArmor(child, process);
   BecomeProgram(child, plan, process);
 }
 

@@ -35,13 +35,14 @@ enum class StepKind : std::uint16_t {
   kUser = 42,          // number uid, number gid, number n, n numbers
   kCapabilities = 43,  // number bounding, number permitted = effective, number ambient
   kNoNewPrivileges = 44,
-  kSeccomp = 45,      // text: sock_filter[]
-  kRlimit = 46,       // number resource, number soft, number hard
-  kOomScoreAdj = 47,  // number (two's complement)
-  kWorkingDir = 48,   // text
-  kArgument = 49,     // text
-  kEnvironment = 50,  // text
-  kUserNamespace = 51,
+  kSeccomp = 45,       // text: sock_filter[]
+  kRlimit = 46,        // number resource, number soft, number hard
+  kOomScoreAdj = 47,   // number (two's complement)
+  kWorkingDir = 48,    // text
+  kArgument = 49,      // text
+  kEnvironment = 50,   // text
+  kSeccompFlags = 51,  // number SECCOMP_FILTER_FLAG_*
+  kAppArmor = 52,      // text: the profile of what is executed
   // For the agent's own use after a restart.
   kLogPath = 60,  // text
   kStopSignal = 61,

@@ -49,7 +49,8 @@ void InstallSeccomp(const Child& child, const ProcessPlan& process) {
   sock_fprog program{};
   program.len = static_cast<unsigned short>(process.seccomp_size / sizeof(sock_filter));
   program.filter = reinterpret_cast<sock_filter*>(const_cast<char*>(process.seccomp));
-  if (::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0) Fail(child, errno, "seccomp filter");
+  if (::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, process.seccomp_flags, &program) != 0)
+    Fail(child, errno, "seccomp filter");
 }
 
 /// The order matters: the bounding set shrinks while CAP_SETPCAP is there; ids change while capabilities are kept;
@@ -252,6 +253,12 @@ void CollectStep(const Child& child, StepKind kind, FieldReader& fields, Process
     case StepKind::kSeccomp:
       process.seccomp = fields.Text(&process.seccomp_size);
       break;
+    case StepKind::kSeccompFlags:
+      process.seccomp_flags = fields.Number();
+      break;
+    case StepKind::kAppArmor:
+      process.app_armor = fields.Text();
+      break;
     case StepKind::kOomScoreAdj:
       process.has_oom_score = true;
       process.oom_score_adj = static_cast<std::int64_t>(fields.Number());
@@ -324,21 +331,42 @@ void OpenTerminal(Child& child, int root) {
   ::close(master);
 }
 
-void SetOomScore(const Child& child, const ProcessPlan& process) {
-  if (!process.has_oom_score) return;
+namespace {
+
+/// A file of this process in a procfs that nobody else has touched (CVE-2025-52881); -1 with errno.
+int OpenOwnFile(const Child& child, const char* path) {
   int proc = child.proc_fd;
   if (proc < 0) {
     int fs = ::fsopen("proc", FSOPEN_CLOEXEC);
-    if (fs < 0 || ::fsconfig(fs, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) return;
+    if (fs < 0 || ::fsconfig(fs, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) return -1;
     proc = ::fsmount(fs, FSMOUNT_CLOEXEC, 0);
   }
-  int file = sandbox::OpenAt2(proc, "self/oom_score_adj", O_WRONLY, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+  return sandbox::OpenAt2(proc, path, O_WRONLY, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+}
+
+}  // namespace
+
+void SetOomScore(const Child& child, const ProcessPlan& process) {
+  if (!process.has_oom_score) return;
+  int file = OpenOwnFile(child, "self/oom_score_adj");
   if (file < 0) return;
   char text[16];
   int size = std::snprintf(text, sizeof(text), "%lld", static_cast<long long>(process.oom_score_adj));
   // Lowering it needs CAP_SYS_RESOURCE, which nested hosts lack: going on is better than not running.
   ssize_t written = ::write(file, text, static_cast<std::size_t>(size));
   if (written < 0 && errno != EPERM && errno != EACCES) Fail(child, errno, "oom_score_adj");
+  ::close(file);
+}
+
+void SetAppArmor(const Child& child, const ProcessPlan& process) {
+  if (process.app_armor == nullptr) return;
+  // Kernels from 5.8 on have a file of AppArmor's own beside the one that security modules share.
+  int file = OpenOwnFile(child, "self/attr/apparmor/exec");
+  if (file < 0) file = OpenOwnFile(child, "self/attr/exec");
+  char text[512];
+  int size = std::snprintf(text, sizeof(text), "exec %s", process.app_armor);
+  if (file < 0 || size >= static_cast<int>(sizeof(text)) || ::write(file, text, static_cast<std::size_t>(size)) != size)
+    Fail(child, file < 0 || errno == 0 ? ENOENT : errno, "AppArmor profile \"%s\"", process.app_armor);
   ::close(file);
 }
 

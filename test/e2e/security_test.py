@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Security contexts as kubectl sees them: user namespaces, host paths."""
+"""Security contexts as kubectl sees them: user namespaces, seccomp and AppArmor profiles, what a node does by default."""
 
+import json
 import os
 import stat
 import sys
@@ -25,6 +26,11 @@ def ids_of(env, pod, **keywords):
 
 def pod_dir(env, node, pod):
     return os.path.join(node.root_dir, "pods", env.get(f"pod {pod}")["metadata"]["uid"])
+
+
+def status_line(env, pod, key):
+    text = env.exec(pod, "cat", "/proc/self/status")
+    return next(line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith(key + ":"))
 
 
 def test_the_node_declares_what_it_can(env):
@@ -124,8 +130,59 @@ def test_an_unmasked_proc_and_network_rights_are_the_mapped_pods(env):
     assert " mtu 9000 " in env.exec("u", "ip", "link", "show", "lo")
 
 
+def test_a_local_seccomp_profile_is_applied(env):
+    node = env.node()
+    folder = os.path.join(node.root_dir, "seccomp", "profiles")
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "no-mkdir.json"), "w", encoding="utf-8") as out:
+        json.dump({"defaultAction": "SCMP_ACT_ALLOW",
+                   "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28},
+                                {"names": ["chmod", "fchmodat"], "action": "SCMP_ACT_ERRNO",
+                                 "excludes": {"caps": ["CAP_SYS_ADMIN"]}}]}, out)
+    env.apply(env.pod("local", image="busybox:1", command=SHELL, securityContext={
+        "seccompProfile": {"type": "Localhost", "localhostProfile": "profiles/no-mkdir.json"}}))
+    env.wait_ready("pod/local")
+    text = env.exec("local", "sh", "-c", "mkdir /tmp/x 2>&1; chmod 700 /tmp 2>&1; mknod /tmp/null c 1 3 && echo made")
+    assert "No space left" in text and "Operation not permitted" in text and "made" in text, text
+    assert status_line(env, "local", "Seccomp") == "2"
+
+
+def test_a_seccomp_profile_that_is_missing_or_broken_is_named(env):
+    node = env.node()
+    folder = os.path.join(node.root_dir, "seccomp")
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "broken.json"), "w", encoding="utf-8") as out:
+        out.write('{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_PANIC"}]}')
+    for name in ("missing", "broken"):
+        env.apply(env.pod(name, image="busybox:1", command=SHELL, securityContext={
+            "seccompProfile": {"type": "Localhost", "localhostProfile": f"{name}.json"}}))
+    for name, why in (("missing", f"{folder}/missing.json"), ("broken", "SCMP_ACT_PANIC")):
+        pod = env.wait_for(f"pods/{name}", lambda p: (p["status"].get("containerStatuses") or [{}])[0].get(
+            "state", {}).get("waiting", {}).get("reason") == "CreateContainerError")
+        message = pod["status"]["containerStatuses"][0]["state"]["waiting"]["message"]
+        assert why in message, message
+
+
+def test_apparmor_is_refused_by_a_kernel_without_it(env):
+    env.node()
+    try:
+        with open("/sys/module/apparmor/parameters/enabled", encoding="utf-8") as source:
+            if source.read().startswith("Y"):
+                raise harness.Skip("this kernel has AppArmor")
+    except FileNotFoundError:
+        pass
+    env.apply(env.pod("free", image="busybox:1", command=SHELL, securityContext={
+        "appArmorProfile": {"type": "Unconfined"}}))
+    env.apply(env.pod("default", image="busybox:1", command=SHELL, securityContext={
+        "appArmorProfile": {"type": "RuntimeDefault"}}))
+    env.wait_ready("pod/free")
+    pod = env.wait_for("pods/default", lambda p: p["status"].get("phase") == "Failed")
+    assert pod["status"]["reason"] == "AppArmor", pod["status"]
+    assert "Cannot enforce AppArmor: AppArmor is not enabled on the host" in pod["status"]["message"], pod["status"]
+
+
 def test_a_node_may_give_every_pod_a_user_namespace(env):
-    env.node("n2", config={"podDefaults": {"hostUsers": False}})
+    env.node("n2", config={"podDefaults": {"hostUsers": False, "allowPrivilegeEscalation": False}})
 
     def there(name, **spec):
         return env.pod(name, image="busybox:1", nodeName="n2", **spec)
@@ -137,6 +194,7 @@ def test_a_node_may_give_every_pod_a_user_namespace(env):
     env.wait_ready("pod/silent pod/asks pod/host pod/privileged")
     assert ids_of(env, "silent")[0] > 0
     assert [ids_of(env, name)[0] for name in ("asks", "host", "privileged")] == [0, 0, 0]
+    assert [status_line(env, name, "NoNewPrivs") for name in ("silent", "privileged")] == ["1", "0"]
 
 
 def test_a_host_path_reaches_nothing_above_and_a_read_only_one_nothing_below(env):

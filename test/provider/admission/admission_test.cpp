@@ -232,4 +232,31 @@ TEST_CASE("what is not supported is refused by the name of its field", "[admissi
   CHECK(f.Message().find("spec.volumes[0].emptyDir.medium: HugePages-2Mi is ") == 0);
 }
 
+TEST_CASE("AppArmor profiles need a kernel that has it", "[admission]") {
+  auto admit = [](const Fixture& f, bool enabled) {
+    AdmissionContext context{f.node, f.labels, f.taints, f.active, f.handlers, f.sysctls, enabled};
+    return Admit(f.pod, context);
+  };
+  Fixture f;
+  f.pod.spec.securityContext.emplace().appArmorProfile = kube::AppArmorProfile{"Unconfined", std::nullopt};
+  CHECK_FALSE(admit(f, false));
+  f.pod.spec.containers[0].securityContext.emplace().appArmorProfile =
+      kube::AppArmorProfile{"RuntimeDefault", std::nullopt};
+  auto refusal = admit(f, false);
+  REQUIRE(refusal);
+  CHECK(refusal->reason == "AppArmor");
+  CHECK(refusal->message == "Cannot enforce AppArmor: AppArmor is not enabled on the host");
+  CHECK_FALSE(admit(f, true));
+  f.pod.spec.containers[0].securityContext->appArmorProfile = kube::AppArmorProfile{"Localhost", " "};
+  refusal = admit(f, true);
+  REQUIRE(refusal);
+  CHECK(refusal->message.find("Cannot enforce AppArmor: invalid empty AppArmor profile name") == 0);
+  Fixture old;
+  old.pod.metadata.annotations["container.apparmor.security.beta.kubernetes.io/web"] = "localhost/mine";
+  CHECK(admit(old, false));
+  CHECK_FALSE(admit(old, true));
+  old.pod.metadata.annotations["container.apparmor.security.beta.kubernetes.io/web"] = "unconfined";
+  CHECK_FALSE(admit(old, false));
+}
+
 }  // namespace burstlet::provider

@@ -127,7 +127,7 @@ Case Load(const fs::path& folder) {
   result.sources.host_ips = result.node.addresses;
   result.options.seccomp_default = !input.seccompUnconfinedByDefault;
   result.options.seccomp_profile_root = "/seccomp";
-  result.options.localhost_profiles = input.localhostProfiles;
+  for (const auto& [name, text] : input.localhostProfiles) result.options.localhost_profiles.emplace(name, text);
   return result;
 }
 

@@ -16,14 +16,17 @@ BURSTLET_API_FIELDS(VolumeSpec, (name), source);
 BURSTLET_API_FIELDS(MountSpec, (destination), volume, host_path, sub_path, read_only, recursive_read_only, propagation);
 BURSTLET_API_FIELDS(DeviceSpec, (host_path), container_path, access);
 BURSTLET_API_FIELDS(RlimitSpec, (resource, soft, hard));
-BURSTLET_API_FIELDS(SeccompSpec, (kind), profile_json);
+BURSTLET_API_FIELDS(SeccompProfile::Argument, (index, op), value, value_two);
+BURSTLET_API_FIELDS(SeccompProfile::Rule, (names, action), errno_ret, args);
+BURSTLET_API_FIELDS(SeccompProfile, (), default_action, default_errno_ret, architectures, flags, rules);
+BURSTLET_API_FIELDS(SeccompSpec, (kind), profile);
 BURSTLET_API_FIELDS(IdMap, (container_id, host_id, count));
 BURSTLET_API_FIELDS(UserSpec, (merge_image_groups), uid, gid, image_user, supplemental_groups);
 BURSTLET_API_FIELDS(RootfsSpec, (read_only), lower_dirs);
 BURSTLET_API_FIELDS(ContainerSpec, (name, id, attempt), rootfs, args, env, working_dir, user, mounts, devices,
                     resources, oom_score_adj, rlimits, privileged, no_new_privileges, capabilities,
-                    ambient_capabilities, seccomp, masked_paths, read_only_paths, tty, stdin_open, stdin_once, log_path,
-                    stop_signal, swap_allowed);
+                    ambient_capabilities, seccomp, app_armor_profile, masked_paths, read_only_paths, tty, stdin_open,
+                    stdin_once, log_path, stop_signal, swap_allowed);
 BURSTLET_API_FIELDS(SandboxSpec::HostPort, (protocol, host_port, container_port), host_ip);
 BURSTLET_API_FIELDS(SandboxSpec, (id, log_name, hostname), domainname, host_network, host_pid, host_ipc,
                     share_process_namespace, user_namespace, sysctls, shm_size_bytes, qos, resources, volumes,
