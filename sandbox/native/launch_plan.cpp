@@ -205,7 +205,8 @@ class Compiler {
     std::uint64_t index = 0;
     std::string sub_path;
     if (!mount.image_layers.empty()) {
-      absl::StatusOr<UniqueFd> mounted = MountOverlay({mount.image_layers, "", "", input_.scratch_dir});
+      absl::StatusOr<UniqueFd> mounted =
+          MountOverlay({mount.image_layers, "", "", input_.scratch_dir, input_.user_namespace});
       if (!mounted.ok())
         return WithReason(Annotate(mounted.status(), absl::StrCat("mount ", mount.destination)),
                           "CreateContainerError");

@@ -36,6 +36,7 @@ struct LaunchInput {
   std::vector<std::string> v1_mounts;  // empty on version 2
   SeccompFilter seccomp;
   std::string scratch_dir;  // as in OverlaySpec
+  int user_namespace = -1;  // likewise
 };
 
 absl::StatusOr<LaunchPlan> CompileLaunch(LaunchInput input);

@@ -131,6 +131,7 @@ absl::StatusOr<LaunchPlan> NativeSandbox::PrepareContainer(const ContainerSpec& 
   LaunchInput input;
   input.sandbox = &state_.spec;
   input.scratch_dir = context_.paths.Scratch();
+  input.user_namespace = user_namespace_.get();
   input.container = &spec;
   ASSIGN_OR_RETURN(input.rootfs, PrepareRootfs(spec));
   ASSIGN_OR_RETURN(input.user, LookUpUser(spec.user, input.rootfs.get()));

@@ -130,9 +130,11 @@ TEST_CASE("volumes of a mapped pod have its ids inside and plain ones on the dis
   std::ofstream(volume + "/given") << "from the node\n";
   REQUIRE(::chown((volume + "/given").c_str(), 1234, 2345) == 0);
   fixture.WriteInImage("/tmp/hosts", "127.0.0.1 localhost\n");
+  REQUIRE(::mkdir((fixture.root + "/top").c_str(), 0755) == 0);
   const std::string text = MappedOutput(
       fixture,
-      "stat -c %u:%g /data /data/given /memory /etc/hosts /queues /image/etc/passwd; cat /data/given /etc/hosts; "
+      "stat -c %u:%g /data /data/given /memory /etc/hosts /queues /image/etc/passwd /whole/etc/passwd; cat /data/given "
+      "/etc/hosts; "
       "touch /data/new /memory/new /deep/new /queues/new && stat -c %u:%g /data/new /memory/new /deep /deep/new; "
       "touch /image/x 2>&1",
       [&](ContainerSpec& spec) {
@@ -142,6 +144,10 @@ TEST_CASE("volumes of a mapped pod have its ids inside and plain ones on the dis
                        {"queues", "", "", "/queues", false, false, Propagation::kPrivate},
                        {"image", "", "", "/image", true, false, Propagation::kPrivate},
                        {"", fixture.image + "/tmp/hosts", "", "/etc/hosts", false, false, Propagation::kPrivate}};
+        MountSpec image;
+        image.destination = "/whole";
+        image.image_layers = {fixture.root + "/top", fixture.image};
+        spec.mounts.push_back(image);
       },
       [&](SandboxSpec& pod) {
         pod.volumes = {{"data", {VolumeSource::Kind::kHostPath, volume, 0, 0, {}, {}}},
@@ -150,7 +156,7 @@ TEST_CASE("volumes of a mapped pod have its ids inside and plain ones on the dis
                        {"image", {VolumeSource::Kind::kImage, "", 0, 0, {}, {fixture.image}}}};
       });
   INFO(text);
-  CHECK(Contains(text, "0:0\n1234:2345\n0:3000\n0:0\n0:0\n0:0\nfrom the node\n127.0.0.1"));
+  CHECK(Contains(text, "0:0\n1234:2345\n0:3000\n0:0\n0:0\n0:0\n0:0\nfrom the node\n127.0.0.1"));
   CHECK(Contains(text, "localhost\n0:0\n0:0\n0:0\n0:0\n"));
   CHECK(Contains(text, "Read-only file system"));
   CHECK(StatOf(volume + "/new").st_uid == 0);
