@@ -67,8 +67,6 @@ struct PodWorkerContext {
   /// Resources of a pod have become free: it has ended.
   std::function<void()> resources_freed = {};
   UserNamespaces* user_namespaces = nullptr;  // null: no pod has one of its own
-  /// Nothing of the pod runs any more, and its resources are free; it may stay in its source for long.
-  std::function<void()> stopped = {};
 };
 
 /// What was found of a pod after a restart of the agent.

@@ -122,7 +122,6 @@ kube::Task<void> PodWorker::TearDown() {
   }
   // An ended pod may stay in the API for long; it needs no watches for that.
   context_.objects.Release(pod_->metadata.uid);
-  if (context_.stopped) context_.stopped();
 }
 
 kube::Task<void> PodWorker::AwaitRemoval() {

@@ -49,12 +49,12 @@ PodWorkers::PodWorkers(PodWorkerContext context, Admit admit)
           [this](const kube::Pod& pod) { return admit_(pod, ActivePods(pod.metadata.uid)); }) {
   context_.resources_freed = [this] {
     if (!resizes_.empty()) context_.loop.Post([this] { resizes_.Retry(); });
+    if (!waiting_.empty()) context_.loop.Post([this] { AdmitWaiting(); });
   };
   context_.done = [this](const std::string& uid) {
     // Not from inside the worker's own coroutine, which still runs.
     context_.loop.Post([this, uid] { Done(uid); });
   };
-  context_.stopped = [this] { context_.loop.Post([this] { AdmitWaiting(); }); };
 }
 
 void PodWorkers::Recover(std::vector<Recovered> recovered) {

@@ -33,10 +33,15 @@ PodList ChoosePreempted(const kube::Pod& pod, const PodList& active, const std::
   PodList candidates;
   for (const auto& other : active) (Preemptable(pod, *other) ? candidates : kept).push_back(other);
   if (candidates.empty() || !fits(kept)) return {};
+  // Of equal worth and priority the older is kept.
   std::sort(candidates.begin(), candidates.end(), [](const auto& a, const auto& b) {
     if (Worth(*a) != Worth(*b)) return Worth(*a) > Worth(*b);
-    if (a->spec.priority != b->spec.priority) return a->spec.priority.value_or(0) > b->spec.priority.value_or(0);
-    return a->metadata.uid < b->metadata.uid;  // any, but always the same
+    const std::int32_t of_a = a->spec.priority.value_or(0);
+    const std::int32_t of_b = b->spec.priority.value_or(0);
+    if (of_a != of_b) return of_a > of_b;
+    const std::int64_t since_a = a->metadata.creationTimestamp.unix_nanos;
+    const std::int64_t since_b = b->metadata.creationTimestamp.unix_nanos;
+    return since_a != since_b ? since_a < since_b : a->metadata.uid < b->metadata.uid;
   });
   PodList ended;
   for (const auto& candidate : candidates) {

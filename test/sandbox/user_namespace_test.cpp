@@ -136,13 +136,15 @@ TEST_CASE("volumes of a mapped pod have its ids inside and plain ones on the dis
       "stat -c %u:%g /data /data/given /memory /etc/hosts /queues /image/etc/passwd /whole/etc/passwd; cat /data/given "
       "/etc/hosts; "
       "touch /data/new /memory/new /deep/new /queues/new && stat -c %u:%g /data/new /memory/new /deep /deep/new; "
-      "touch /image/x 2>&1",
+      "touch /image/x 2>&1; echo images; stat -c %u:%g /own/etc/passwd /part /part/sh; touch /part/x 2>&1",
       [&](ContainerSpec& spec) {
         spec.mounts = {{"data", "", "", "/data", false, false, Propagation::kPrivate},
                        {"data", "", "made/here", "/deep", false, false, Propagation::kPrivate},
                        {"memory", "", "", "/memory", false, false, Propagation::kPrivate},
                        {"queues", "", "", "/queues", false, false, Propagation::kPrivate},
                        {"image", "", "", "/image", true, false, Propagation::kPrivate},
+                       {"", "", "", "/own", true, false, Propagation::kPrivate, {fixture.image}},
+                       {"", "", "bin", "/part", true, false, Propagation::kPrivate, {fixture.image}},
                        {"", fixture.image + "/tmp/hosts", "", "/etc/hosts", false, false, Propagation::kPrivate}};
         MountSpec image;
         image.destination = "/whole";
@@ -159,6 +161,7 @@ TEST_CASE("volumes of a mapped pod have its ids inside and plain ones on the dis
   CHECK(Contains(text, "0:0\n1234:2345\n0:3000\n0:0\n0:0\n0:0\n0:0\nfrom the node\n127.0.0.1"));
   CHECK(Contains(text, "localhost\n0:0\n0:0\n0:0\n0:0\n"));
   CHECK(Contains(text, "Read-only file system"));
+  CHECK(Contains(text, "images\n0:0\n0:0\n0:0\ntouch: /part/x: Read-only file system"));
   CHECK(StatOf(volume + "/new").st_uid == 0);
   CHECK(StatOf(volume + "/made/here/new").st_uid == 0);
   CHECK(StatOf(volume + "/made/here").st_gid == 0);
