@@ -4,9 +4,9 @@
 
 namespace burstlet::provider {
 
-void Backoff::Next(const std::string& key, Clock::time_point now) {
+void Backoff::Next(const std::string& key, Clock::time_point failed_at, Clock::time_point now) {
   Entry& entry = entries_[key];
-  const bool expired = entry.delay.count() == 0 || now - entry.last_update > limits_.reset_after;
+  const bool expired = entry.delay.count() == 0 || failed_at - entry.last_update > limits_.reset_after;
   entry.delay = expired ? limits_.initial : std::min(entry.delay * 2, limits_.maximum);
   entry.last_update = now;
 }

@@ -21,8 +21,10 @@ class Backoff {
 
   explicit Backoff(Limits limits) : limits_(limits) {}
 
-  /// A failure at `now`: the delay for `key` starts at the initial value, then doubles up to the maximum.
-  void Next(const std::string& key, Clock::time_point now);
+  /// One more failure: the delay for `key` starts at the initial value, then doubles up to the maximum. `failed_at` is
+  /// when what failed has ended: a long life before it makes the delay start over, the wait after it does not.
+  void Next(const std::string& key, Clock::time_point failed_at, Clock::time_point now);
+  void Next(const std::string& key, Clock::time_point now) { Next(key, now, now); }
   /// The present delay of `key`; zero when it has none.
   std::chrono::milliseconds Get(const std::string& key) const;
   /// When a try that failed (ended) at `since` may be repeated; `since` itself when it has no delay.

@@ -58,16 +58,15 @@ kube::SteadyTime ImageManager::RetryAt(const kube::Pod& pod, const kube::Contain
 }
 
 void ImageManager::Forget(const kube::Pod& pod) {
-  for (const auto* list : {&pod.spec.initContainers, &pod.spec.containers}) {
-    for (const kube::Container& container : *list) {
-      backoff_.Forget(BackoffKey(pod, container.image));
-      failures_.erase(BackoffKey(pod, container.image));
-    }
-  }
+  const auto forget = [&](const std::string& image) {
+    backoff_.Forget(BackoffKey(pod, image));
+    failures_.erase(BackoffKey(pod, image));
+  };
+  for (const kube::Container& container : pod.spec.initContainers) forget(container.image);
+  for (const kube::Container& container : pod.spec.containers) forget(container.image);
+  for (const kube::EphemeralContainer& container : pod.spec.ephemeralContainers) forget(container.image);
   for (const kube::Volume& volume : pod.spec.volumes) {
-    if (!volume.image) continue;
-    backoff_.Forget(BackoffKey(pod, volume.image->reference));
-    failures_.erase(BackoffKey(pod, volume.image->reference));
+    if (volume.image) forget(volume.image->reference);
   }
 }
 

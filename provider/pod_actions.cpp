@@ -1,6 +1,9 @@
 #include "provider/pod_actions.h"
 
+#include "absl/strings/str_cat.h"
 #include "provider/status/generate.h"
+#include "provider/status/restart.h"
+#include "provider/translate/translate.h"
 
 namespace burstlet::provider {
 namespace {
@@ -18,10 +21,52 @@ const ContainerInstance* CurrentRun(const ContainerView* view) {
 
 bool HasRunBefore(const ContainerView* view) { return view != nullptr && !view->instances.empty(); }
 
-/// Ended so that its next run has other resources: that run comes whatever the restart policy says.
-bool EndedForResize(const ContainerView* view) {
+/// Another run follows the one that has ended.
+bool RunsAgain(const kube::Pod& pod, const std::string& name, ContainerKind kind, const ContainerInstance& ended) {
+  return ended.restart_asked || ShouldRestart(pod, name, kind, ended.exit_code);
+}
+
+/// Source: pkg/kubelet/container/helpers.go, ShouldAllContainersRestart.
+bool RestartsAll(const kube::Pod& pod, const PodRuntimeView& view) {
+  for (const auto* list : {&pod.spec.initContainers, &pod.spec.containers}) {
+    for (const kube::Container& container : *list) {
+      const ContainerInstance* run = CurrentRun(ViewOf(view, container.name));
+      if (run == nullptr || run->phase != ContainerInstance::Phase::kExited) continue;
+      if (run->restart_asked) continue;  // the node ended it: its exit code says nothing
+      const kube::ContainerRestartRule* rule = MatchingRestartRule(container, run->exit_code);
+      if (rule != nullptr && rule->action == "RestartAllContainers") return true;
+    }
+  }
+  return false;
+}
+
+void StartEphemeralContainers(const kube::Pod& pod, const PodRuntimeView& view, PodActions& actions) {
+  if (!view.sandbox_ready) return;  // they join what is there; nothing is made for them
+  for (const kube::EphemeralContainer& container : pod.spec.ephemeralContainers) {
+    if (!HasRunBefore(ViewOf(view, container.name))) {
+      actions.start.push_back({container.name, ContainerKind::kEphemeral, false});
+    }
+  }
+}
+
+/// The kubelet's hash of a container is that of its name and its image.
+bool RunsOldImage(const kube::Container& container, const ContainerView* view) {
   const ContainerInstance* run = CurrentRun(view);
-  return run != nullptr && run->phase == ContainerInstance::Phase::kExited && run->restart_for_resize;
+  return run != nullptr && run->phase == ContainerInstance::Phase::kRunning && run->image != container.image;
+}
+
+void KillChangedContainers(const kube::Pod& pod, const PodRuntimeView& view, PodActions& actions) {
+  for (const kube::Container& container : pod.spec.initContainers) {
+    const ContainerView* state = ViewOf(view, container.name);
+    if (!IsSidecar(container) || !RunsOldImage(container, state)) continue;
+    if (container.startupProbe && !state->startup_passed.value_or(false)) continue;
+    actions.kill.push_back({container.name, absl::StrCat("Init container ", container.name, " definition changed")});
+  }
+  for (const kube::Container& container : pod.spec.containers) {
+    if (!RunsOldImage(container, ViewOf(view, container.name))) continue;
+    actions.kill.push_back(
+        {container.name, absl::StrCat("Container ", container.name, " definition changed, will be restarted")});
+  }
 }
 
 enum class InitOutcome { kAllDone, kWait, kFailed };
@@ -41,15 +86,15 @@ InitOutcome WalkInitContainers(const kube::Pod& pod, const PodRuntimeView& view,
     if (running) return InitOutcome::kWait;
     if (run == nullptr) {
       // Lost with its sandbox: that was a failure like any other.
-      const int last_code = HasRunBefore(state) ? state->instances.front().exit_code : 0;
-      if (last_code != 0 && !ShouldRestart(pod, container.name, ContainerKind::kInit, last_code)) {
+      const ContainerInstance* lost = HasRunBefore(state) ? &state->instances.front() : nullptr;
+      if (lost != nullptr && lost->exit_code != 0 && !RunsAgain(pod, container.name, ContainerKind::kInit, *lost)) {
         return InitOutcome::kFailed;
       }
       actions.start.push_back({container.name, ContainerKind::kInit, HasRunBefore(state)});
       return InitOutcome::kWait;
     }
     if (run->exit_code == 0) continue;
-    if (!ShouldRestart(pod, container.name, ContainerKind::kInit, run->exit_code)) return InitOutcome::kFailed;
+    if (!RunsAgain(pod, container.name, ContainerKind::kInit, *run)) return InitOutcome::kFailed;
     actions.start.push_back({container.name, ContainerKind::kInit, true});
     return InitOutcome::kWait;
   }
@@ -78,19 +123,28 @@ bool IsRunning(const ContainerView& view) {
   return !view.instances.empty() && view.instances.front().phase == ContainerInstance::Phase::kRunning;
 }
 
-const kube::Container* FindContainer(const kube::Pod& pod, const std::string& name) {
+std::optional<kube::Container> FindContainer(const kube::Pod& pod, const std::string& name) {
   for (const kube::Container& container : pod.spec.containers) {
-    if (container.name == name) return &container;
+    if (container.name == name) return container;
   }
   for (const kube::Container& container : pod.spec.initContainers) {
-    if (container.name == name) return &container;
+    if (container.name == name) return container;
   }
-  return nullptr;
+  for (const kube::EphemeralContainer& container : pod.spec.ephemeralContainers) {
+    if (container.name == name) return AsContainer(container);
+  }
+  return std::nullopt;
 }
 
 PodActions ComputePodActions(const kube::Pod& pod, const PodRuntimeView& view) {
   PodActions actions;
   if (view.terminating || view.terminated || view.failure) return actions;
+  if (RestartsAll(pod, view)) {
+    actions.restart_all = true;
+    return actions;
+  }
+  StartEphemeralContainers(pod, view, actions);
+  KillChangedContainers(pod, view, actions);
   // Once an app container has started in this sandbox, the init containers are behind us: a failed app container must
   // not make them run again (they do only in a new sandbox).
   if (AnyAppStarted(pod, view)) {
@@ -114,9 +168,7 @@ PodActions ComputePodActions(const kube::Pod& pod, const PodRuntimeView& view) {
     }
     // What ran in a sandbox that is gone is judged by the restart policy as well: a finished Job must not run twice.
     const bool ran = HasRunBefore(state);
-    if (ran && !EndedForResize(state) &&
-        !ShouldRestart(pod, container.name, ContainerKind::kApp, state->instances.front().exit_code))
-      continue;
+    if (ran && !RunsAgain(pod, container.name, ContainerKind::kApp, state->instances.front())) continue;
     any_alive = true;
     actions.start.push_back({container.name, ContainerKind::kApp, ran});
   }

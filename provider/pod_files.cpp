@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "metrics/status.h"
+#include "provider/translate/names.h"
 #include "sandbox/os/safe_path.h"
 #include "sandbox/os/unique_fd.h"
 
@@ -26,8 +27,9 @@ absl::Status MakePodDirs(const AgentPaths& paths, const kube::Pod& pod) {
   return sandbox::MakeDirectory(paths.PodDir(pod.metadata.uid), 0700);
 }
 
-absl::Status WritePodFiles(const AgentPaths& paths, const kube::Pod& pod, const std::vector<std::string>& pod_ips,
-                           const HostNames& names, const NodeInfo& node) {
+absl::StatusOr<std::vector<DnsWarning>> WritePodFiles(const AgentPaths& paths, const kube::Pod& pod,
+                                                      const std::vector<std::string>& pod_ips, const HostNames& names,
+                                                      const NodeInfo& node) {
   const std::string& uid = pod.metadata.uid;
   std::string host_hosts;
   if (pod.spec.hostNetwork) {
@@ -36,11 +38,14 @@ absl::Status WritePodFiles(const AgentPaths& paths, const kube::Pod& pod, const 
   // A node without resolver configuration is possible; the pod then has what its own policy says.
   const auto host_resolv = sandbox::ReadFile(node.host_resolv_conf);
   const auto& ips = pod.spec.hostNetwork ? node.addresses : pod_ips;
-  ASSIGN_OR_RETURN(const std::string resolv, ResolvConf(pod, node, host_resolv.value_or("")));
+  ASSIGN_OR_RETURN(PodDns dns, MakePodDns(pod, node, host_resolv.value_or("")));
+  // The kernel's name: all of it with setHostnameAsFQDN, the node's own with its network.
+  ASSIGN_OR_RETURN(const std::string hostname, KernelHostname(pod, node));
   RETURN_IF_ERROR(
       sandbox::WriteFileAtomically(paths.PodFile(uid, "etc-hosts"), HostsFile(pod, ips, names, host_hosts), 0644));
-  RETURN_IF_ERROR(sandbox::WriteFileAtomically(paths.PodFile(uid, "resolv.conf"), resolv, 0644));
-  return sandbox::WriteFileAtomically(paths.PodFile(uid, "hostname"), names.hostname + "\n", 0644);
+  RETURN_IF_ERROR(sandbox::WriteFileAtomically(paths.PodFile(uid, "resolv.conf"), dns.resolv_conf, 0644));
+  RETURN_IF_ERROR(sandbox::WriteFileAtomically(paths.PodFile(uid, "hostname"), hostname + "\n", 0644));
+  return std::move(dns.warnings);
 }
 
 absl::Status PrepareContainerFiles(const AgentPaths& paths, const kube::Pod& pod, const std::string& container,

@@ -7,10 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "kube/api/pod.h"
 #include "provider/node_info.h"
 #include "provider/paths.h"
+#include "provider/translate/dns.h"
 #include "provider/translate/translate.h"
 #include "sandbox/spec.h"
 
@@ -18,8 +19,10 @@ namespace burstlet::provider {
 
 /// The pod's directory.
 absl::Status MakePodDirs(const AgentPaths& paths, const kube::Pod& pod);
-absl::Status WritePodFiles(const AgentPaths& paths, const kube::Pod& pod, const std::vector<std::string>& pod_ips,
-                           const HostNames& names, const NodeInfo& node);
+/// The answer is what the pod is to be told of its DNS.
+absl::StatusOr<std::vector<DnsWarning>> WritePodFiles(const AgentPaths& paths, const kube::Pod& pod,
+                                                      const std::vector<std::string>& pod_ips, const HostNames& names,
+                                                      const NodeInfo& node);
 /// The container's log directory and its empty termination message file.
 absl::Status PrepareContainerFiles(const AgentPaths& paths, const kube::Pod& pod, const std::string& container,
                                    unsigned attempt);

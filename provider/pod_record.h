@@ -34,10 +34,14 @@ struct ContainerRecord {
   std::string reason;
   std::string message;
   kube::ResourceRequirements resources;  // as applied
+  /// See ContainerInstance: what only the node knows of why a run ended.
   bool restartForResize = false;
+  bool restartAsked = false;
+  bool removedForRestart = false;
 };
 BURSTLET_API_FIELDS(ContainerRecord, (), name, id, attempt, image, imageID, stopSignal, ended, exitCode, signal,
-                    oomKilled, startedAt, finishedAt, reason, message, resources, restartForResize);
+                    oomKilled, startedAt, finishedAt, reason, message, resources, restartForResize, restartAsked,
+                    removedForRestart);
 
 struct PodRecord {
   kube::Pod pod;  // with the resources that are allocated to it
@@ -52,8 +56,8 @@ struct PodRecord {
   std::string failureReason;
   std::string failureMessage;
 };
-BURSTLET_API_FIELDS(PodRecord, (), pod, applied, observedGeneration, startTime, containers, images, terminated, failureReason,
-                    failureMessage);
+BURSTLET_API_FIELDS(PodRecord, (), pod, applied, observedGeneration, startTime, containers, images, terminated,
+                    failureReason, failureMessage);
 
 absl::Status WritePodRecord(const AgentPaths& paths, const PodRecord& record);
 /// kNotFound: none; kDataLoss: unreadable (the caller logs and sweeps).

@@ -47,9 +47,11 @@ ContainerInstance FromRecord(const ContainerRecord& record) {
   instance.reason = record.reason;
   instance.message = record.message;
   instance.resources = record.resources;
-  instance.restart_for_resize = record.restartForResize;
   instance.phase = ContainerInstance::Phase::kExited;
   instance.in_current_sandbox = false;
+  instance.restart_for_resize = record.restartForResize;
+  instance.restart_asked = record.restartAsked;
+  instance.removed_for_restart = record.removedForRestart;
   return instance;
 }
 
@@ -88,10 +90,10 @@ PodWorker::PodWorker(PodWorkerContext& context, std::shared_ptr<const kube::Pod>
 
 /// The warden is the truth: a run that it knows counts, whatever the record says.
 void PodWorker::AddUnrecorded(const sandbox::ContainerState& state, PodRecord& record) const {
-  const kube::Container* container = FindContainer(*pod_, state.name);
+  const std::optional<kube::Container> container = FindContainer(*pod_, state.name);
   const bool known = std::any_of(record.containers.begin(), record.containers.end(),
                                  [&](const ContainerRecord& entry) { return entry.id == state.id; });
-  if (known || container == nullptr) return;
+  if (known || !container) return;
   ContainerRecord entry;
   entry.name = state.name;
   entry.id = state.id;
@@ -123,7 +125,11 @@ void PodWorker::Adopt(Recovered recovered) {
             [](const ContainerRecord& a, const ContainerRecord& b) { return a.attempt < b.attempt; });
   for (const ContainerRecord& record : recovered.record.containers) {
     ContainerInstance instance = FromRecord(record);
-    const auto state = states.find(record.id);
+    auto state = states.find(record.id);
+    if (state != states.end() && record.removedForRestart) {
+      RemoveFromSandbox(record.id);
+      state = states.end();
+    }
     if (state != states.end()) {
       ApplyState(*state->second, instance);
       instance.in_current_sandbox = true;
@@ -145,6 +151,13 @@ void PodWorker::Adopt(Recovered recovered) {
     WriteMissingPodFiles();
     WatchSandboxEvents();
   }
+}
+
+/// What counts no more and may still be there.
+void PodWorker::RemoveFromSandbox(const std::string& id) {
+  context_.pool.Submit([sandbox = sandbox_, id] {
+    LogIfError(sandbox->With([&](sandbox::Sandbox& s) { return s.RemoveContainer(id); }), "Old container not removed");
+  });
 }
 
 void PodWorker::Refuse(const Refusal& refusal) {
@@ -248,8 +261,8 @@ void PodWorker::PushInstance(const std::string& name, ContainerInstance instance
 }
 
 void PodWorker::ContainerEnded(const std::string& name, ContainerInstance& instance) {
-  const kube::Container* container = FindContainer(*pod_, name);
-  if (container == nullptr) return;
+  const std::optional<kube::Container> container = FindContainer(*pod_, name);
+  if (!container) return;
   const bool fallback = container->terminationMessagePolicy == "FallbackToLogsOnError" && instance.exit_code != 0;
   instance.message =
       ReadTerminationMessage(context_.paths.TerminationMessage(pod_->metadata.uid, name, instance.attempt),
@@ -361,6 +374,8 @@ PodRecord PodWorker::MakeRecord() const {
       entry.message = instance.message;
       entry.resources = instance.resources;
       entry.restartForResize = instance.restart_for_resize;
+      entry.restartAsked = instance.restart_asked;
+      entry.removedForRestart = instance.removed_for_restart;
       entry.ended = instance.phase == ContainerInstance::Phase::kExited;
       entry.exitCode = instance.exit_code;
       entry.signal = instance.signal;
@@ -377,8 +392,8 @@ void PodWorker::WriteRecord() { LogIfError(WritePodRecord(context_.paths, MakeRe
 absl::StatusOr<const ContainerInstance*> PodWorker::LogRun(const std::string& container, bool previous) const {
   const auto view = view_.containers.find(container);
   const std::string where = absl::StrCat("container \"", container, "\" in pod \"", pod_->metadata.name, "\"");
-  const kube::Container* spec = FindContainer(*pod_, container);
-  if (spec == nullptr) {
+  const std::optional<kube::Container> spec = FindContainer(*pod_, container);
+  if (!spec) {
     return absl::NotFoundError(
         absl::StrCat("container \"", container, "\" not found in pod \"", pod_->metadata.name, "\""));
   }

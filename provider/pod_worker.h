@@ -142,6 +142,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   kube::Task<absl::StatusOr<std::vector<std::string>>> Environment(kube::Container container);
   kube::Task<EnvFileTexts> EnvFiles(kube::Container container);
   kube::Task<absl::StatusOr<sandbox::ContainerState>> Launch(sandbox::ContainerSpec spec, ContainerRecord record);
+  absl::StatusOr<std::string> PidTarget(const std::string& name) const;
+  absl::Status CheckEphemeral(const std::string& name) const;
   bool HoldBack(const StartAction& action, ContainerView& view);
   void StartFailed(const StartAction& action, ContainerView& view, const ContainerRecord& record,
                    const absl::Status& error);
@@ -168,10 +170,16 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   kube::Task<std::optional<ImageVolumes>> EnsureImageVolumes(kube::Container container);
   void PullFailed(const std::string& name, const kube::Container& image, const absl::Status& error);
   void HoldImages(const std::vector<std::string>& ids);
+  // --- containers that are ended to run anew (pod_worker_restart.cpp)
+  void RestartChanged(const KillAction& action);
+  kube::Task<void> RestartAllContainers();
+  kube::Task<void> KillForRestart(std::vector<std::string> names);
+  std::vector<std::string> MarkRemoved();
+  void AskRestart(const std::string& name);
 
   // --- TerminatingPod, TerminatedPod (pod_worker_stop.cpp)
   kube::Task<void> StopContainers();
-  kube::Task<void> StopGroup(std::vector<std::string> names);
+  kube::Task<void> StopGroup(std::vector<std::string> names, std::vector<std::string> waiting);
   kube::Task<void> TearDown();
   kube::Task<void> AwaitRemoval();
   void RequestTermination(std::optional<std::chrono::seconds> grace);
@@ -186,7 +194,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   };
   void SyncProbes();
   void ProbeFailed(const ProbeSubject& subject);
-  void BeginStop(const std::string& name, const std::string& message, kube::SteadyTime deadline);
+  void BeginStop(const std::string& name, const std::string& message, kube::SteadyTime deadline, bool its_turn = true);
   kube::Task<void> StopOne(std::shared_ptr<PodWorker> self, std::string name, std::shared_ptr<ContainerStop> stop);
   kube::Task<void> RunPreStop(std::string name, std::shared_ptr<ContainerStop> stop);
   kube::Task<void> PreStopHook(std::shared_ptr<PodWorker> self, std::string name, std::shared_ptr<ContainerStop> stop);
@@ -206,6 +214,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   void WriteRecord();
   PodRecord MakeRecord() const;
   ContainerView& View(const std::string& name);
+  void RemoveFromSandbox(const std::string& id);
   void PushInstance(const std::string& name, ContainerInstance instance);
   void WatchSandboxEvents();
   std::string FieldPath(const std::string& container) const;
@@ -247,6 +256,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   bool removed_ = false;  // gone from the source
   std::optional<std::chrono::seconds> grace_override_;
   kube::SteadyTime stop_deadline_ = kube::SteadyTime::max();
+  kube::SteadyTime stop_status_due_ = kube::SteadyTime::max();  // a slow end is told before it is over
 };
 
 }  // namespace burstlet::provider

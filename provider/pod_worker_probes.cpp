@@ -26,9 +26,11 @@ constexpr std::chrono::milliseconds kLastRetry{1000};
 
 /// A container on its way down, shared by its coroutine and whoever shortens its time.
 struct PodWorker::ContainerStop {
-  ContainerStop(kube::Loop& loop, std::string i, kube::SteadyTime d) : id(std::move(i)), deadline(d), changed(loop) {}
+  ContainerStop(kube::Loop& loop, std::string i, kube::SteadyTime d, bool turn)
+      : id(std::move(i)), deadline(d), its_turn(turn), changed(loop) {}
   std::string id;
   kube::SteadyTime deadline;
+  bool its_turn;              // false: a sidecar that others still need, of which only the hook may run
   kube::SignalEvent changed;  // its deadline, the container, or the hook
   bool hook_running = false;
   kube::CancelToken hook_cancel;
@@ -75,31 +77,39 @@ void PodWorker::ProbeFailed(const ProbeSubject& subject) {
     grace = std::chrono::seconds(*subject.probe.terminationGracePeriodSeconds);
   }
   const char* kind = subject.kind == ProbeKind::kStartup ? "startup" : "liveness";
-  std::string message = absl::StrCat("Container ", name, " failed ", kind, " probe");
-  const ContainerKind list = View(name).kind;
-  if (ShouldRestart(*pod_, name, list, 1)) absl::StrAppend(&message, ", will be restarted");
+  const bool sidecar = View(name).kind == ContainerKind::kInit;
+  std::string message = absl::StrCat(sidecar ? "Init container " : "Container ", name, " failed ", kind, " probe");
+  // The policy alone decides: what the program answers to its stop signal was not what it failed with.
+  const bool restart = subject.container.restartPolicy.value_or(pod_->spec.restartPolicy) != "Never";
+  if (restart && !sidecar) absl::StrAppend(&message, ", will be restarted");
+  if (restart) AskRestart(name);
   BeginStop(name, message, steady_clock::now() + grace);
 }
 
-void PodWorker::BeginStop(const std::string& name, const std::string& message, kube::SteadyTime deadline) {
+void PodWorker::BeginStop(const std::string& name, const std::string& message, kube::SteadyTime deadline,
+                          bool its_turn) {
   if (!IsRunning(View(name)) || sandbox_ == nullptr) return;
   const std::string id = View(name).instances.front().id;
   if (const auto under_way = stops_.find(id); under_way != stops_.end()) {
     under_way->second->deadline = std::min(under_way->second->deadline, deadline);
+    under_way->second->its_turn |= its_turn;
     under_way->second->changed.Set();
     return;
   }
   Event(name, "Normal", "Killing", message);
-  auto stop = std::make_shared<ContainerStop>(context_.loop, id, deadline);
+  auto stop = std::make_shared<ContainerStop>(context_.loop, id, deadline, its_turn);
   stops_.emplace(id, stop);
   context_.tasks.Spawn(absl::StrCat("stop ", name), StopOne(shared_from_this(), name, stop));
 }
 
 kube::Task<void> PodWorker::StopOne(std::shared_ptr<PodWorker> self, std::string name,
                                     std::shared_ptr<ContainerStop> stop) {
-  const kube::Container* container = FindContainer(*self->pod_, name);
-  const bool hook = container != nullptr && container->lifecycle && container->lifecycle->preStop;
+  const std::optional<kube::Container> container = FindContainer(*self->pod_, name);
+  const bool hook = container && container->lifecycle && container->lifecycle->preStop;
   if (hook && steady_clock::now() < stop->deadline) co_await RunPreStop(name, stop);
+  while (!stop->its_turn && Runs(name, stop->id) && steady_clock::now() < stop->deadline) {
+    co_await stop->changed.WaitUntil(stop->deadline);
+  }
   co_await SignalAndKill(name, stop);
   stops_.erase(stop->id);
   wake_.Set();
@@ -137,8 +147,8 @@ kube::Task<void> PodWorker::PreStopHook(std::shared_ptr<PodWorker> self, std::st
 
 /// Awaited where the container was started: the next one starts after it, as on a kubelet.
 kube::Task<void> PodWorker::PostStartHook(std::string name) {
-  const kube::Container* found = FindContainer(*pod_, name);
-  if (found == nullptr || !found->lifecycle || !found->lifecycle->postStart || !IsRunning(View(name))) co_return;
+  const std::optional<kube::Container> found = FindContainer(*pod_, name);
+  if (!found || !found->lifecycle || !found->lifecycle->postStart || !IsRunning(View(name))) co_return;
   const kube::Container container = *found;
   const std::string id = View(name).instances.front().id;
   // Nobody waits for the hook of a container that has ended, or of a pod that is to end.

@@ -111,6 +111,7 @@ bool PodWorker::RestartForResize(const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     ContainerInstance& run = View(name).instances.front();
     run.restart_for_resize = true;
+    run.restart_asked = true;
     record_stale_ = true;
     running = true;
   }
@@ -137,9 +138,9 @@ void PodWorker::Applied(const ResizeStep& step, const AppliedPodResources& goal)
     if (step.kind == ResizeStep::Kind::kMemory) view_.applied.memoryLimit = goal.memoryLimit;
     return;
   }
-  const kube::Container* container = FindContainer(*pod_, step.container);
+  const std::optional<kube::Container> container = FindContainer(*pod_, step.container);
   ContainerView& view = View(step.container);
-  if (container == nullptr || view.instances.empty() || view.instances.front().id != step.id) return;
+  if (!container || view.instances.empty() || view.instances.front().id != step.id) return;
   kube::ResourceRequirements& applied = view.instances.front().resources;
   const kube::ResourceRequirements now = AppliedRequirements(*pod_, *container);
   for (const auto part : {&kube::ResourceRequirements::limits, &kube::ResourceRequirements::requests}) {

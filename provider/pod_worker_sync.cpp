@@ -88,6 +88,11 @@ kube::Task<void> PodWorker::Sync() {
     }
     const PodActions actions = ComputePodActions(*pod_, view_);
     if (actions.finished) break;
+    if (actions.restart_all) {
+      co_await RestartAllContainers();
+      continue;
+    }
+    for (const KillAction& kill : actions.kill) RestartChanged(kill);
     if (!actions.start.empty()) {
       bool ready = sandbox_ != nullptr;
       if (!ready) ready = co_await EnsureSandbox();
@@ -110,6 +115,7 @@ kube::Task<void> PodWorker::StartContainers() {
   while (more && !terminate_requested_ && sandbox_ != nullptr) {
     more = false;
     const PodActions actions = ComputePodActions(*pod_, view_);
+    if (actions.restart_all) wake_.Set();
     for (std::size_t i = 0; i < actions.start.size() && !terminate_requested_; ++i) {
       const std::string name = actions.start[i].name;
       if (waiting.contains(name)) continue;
@@ -170,7 +176,8 @@ void PodWorker::WriteMissingPodFiles() {
   if (access(last.c_str(), F_OK) == 0) return;
   auto names = PodHostNames(*pod_, context_.node.cluster_domain);
   if (!names.ok()) return LogIfError(names.status(), "Host names of an adopted pod");
-  LogIfError(WritePodFiles(context_.paths, *pod_, view_.pod_ips, *names, context_.node), "Files of an adopted pod");
+  const auto written = WritePodFiles(context_.paths, *pod_, view_.pod_ips, *names, context_.node);
+  LogIfError(written.status(), "Files of an adopted pod");
 }
 
 kube::Task<absl::Status> PodWorker::CreateSandbox(ReadyVolumes volumes) {
@@ -182,8 +189,12 @@ kube::Task<absl::Status> PodWorker::CreateSandbox(ReadyVolumes volumes) {
   const AppliedPodResources applied = AppliedTo(*pod_, context_.node);
   const auto made_for = pod_;
   PodWorkerContext* context = &context_;
+  struct Made {
+    std::unique_ptr<sandbox::Sandbox> sandbox;
+    std::vector<DnsWarning> warnings;
+  };
   auto work = [context, spec = std::move(spec), record = MakeRecord(), pod = pod_,
-               names = *names]() mutable -> absl::StatusOr<std::unique_ptr<sandbox::Sandbox>> {
+               names = *names]() mutable -> absl::StatusOr<Made> {
     // The record comes first: a sandbox that is found after a crash always has a pod to it.
     RETURN_IF_ERROR(MakePodDirs(context->paths, *pod));
     RETURN_IF_ERROR(WritePodRecord(context->paths, record));
@@ -192,20 +203,21 @@ kube::Task<absl::Status> PodWorker::CreateSandbox(ReadyVolumes volumes) {
       spec.user_namespace = {ids};
     }
     ASSIGN_OR_RETURN(auto sandbox, context->driver.Create(spec));
-    const absl::Status files = WritePodFiles(context->paths, *pod, sandbox->network().addresses, names, context->node);
+    auto files = WritePodFiles(context->paths, *pod, sandbox->network().addresses, names, context->node);
     if (!files.ok()) {
       LogIfError(sandbox->Remove(), "Sandbox not removed after a failure");
-      return files;
+      return files.status();
     }
-    return sandbox;
+    return Made{std::move(sandbox), *std::move(files)};
   };
-  auto sandbox = co_await kube::Offload(context_.loop, context_.pool, std::move(work));
-  CO_RETURN_IF_ERROR(sandbox);
-  view_.pod_ips = (*sandbox)->network().addresses;
+  auto made = co_await kube::Offload(context_.loop, context_.pool, std::move(work));
+  CO_RETURN_IF_ERROR(made);
+  for (const DnsWarning& warning : made->warnings) Event("", "Warning", warning.reason, warning.message);
+  view_.pod_ips = made->sandbox->network().addresses;
   view_.sandbox_ready = true;
   view_.applied = applied;
   resize_due_ = !SameResources(*made_for, *pod_);
-  sandbox_ = std::make_shared<SandboxHandle>(*std::move(sandbox));
+  sandbox_ = std::make_shared<SandboxHandle>(std::move(made->sandbox));
   WatchSandboxEvents();
   co_return absl::OkStatus();
 }
@@ -213,8 +225,13 @@ kube::Task<absl::Status> PodWorker::CreateSandbox(ReadyVolumes volumes) {
 /// CrashLoopBackOff: true when it is too early for another run. Source: kuberuntime_manager.go doBackOff.
 bool PodWorker::HoldBack(const StartAction& action, ContainerView& view) {
   if (!action.is_restart || view.instances.empty() || view.instances.front().restart_for_resize) return false;
-  const std::string key = absl::StrCat(pod_->metadata.uid, "/", action.name);
-  const auto finished = SteadyFromUnix(view.instances.front().finished_at);
+  // A run that the node ended itself is not a crash: the one before it counts, as in the status that a kubelet has read
+  // before its kill.
+  const std::size_t last = view.instances.front().restart_asked ? 1 : 0;
+  if (view.instances.size() <= last || view.instances[last].removed_for_restart) return false;
+  const std::string image = FindContainer(*pod_, action.name)->image;
+  const std::string key = absl::StrCat(pod_->metadata.uid, "/", action.name, "/", image);
+  const auto finished = SteadyFromUnix(view.instances[last].finished_at);
   const auto now = steady_clock::now();
   const auto ready_at = restart_backoff_.ReadyAt(key, finished);
   if (now < ready_at) {
@@ -231,7 +248,7 @@ bool PodWorker::HoldBack(const StartAction& action, ContainerView& view) {
     next_wake_ = std::min(next_wake_, ready_at);
     return true;
   }
-  restart_backoff_.Next(key, now);
+  restart_backoff_.Next(key, finished, now);
   return false;
 }
 
@@ -274,8 +291,8 @@ kube::Task<absl::StatusOr<sandbox::ContainerState>> PodWorker::Launch(sandbox::C
 }
 
 kube::Task<void> PodWorker::StartContainer(StartAction action) {
-  const kube::Container* found = FindContainer(*pod_, action.name);
-  if (found == nullptr) co_return;
+  const std::optional<kube::Container> found = FindContainer(*pod_, action.name);
+  if (!found) co_return;
   const kube::Container container = *found;
   View(action.name).kind = action.kind;
   if (TooEarly(action.name) || HoldBack(action, View(action.name))) co_return;
@@ -324,8 +341,15 @@ kube::Task<void> PodWorker::StartContainer(StartAction action) {
     options.localhost_profiles.emplace(profile, std::move(text));
   }
   auto spec = TranslateContainer(*pod_, input, context_.node, options);
-  if (!spec.ok()) {
-    config_error(spec.status());
+  absl::Status usable = spec.status();
+  if (usable.ok() && action.kind == ContainerKind::kEphemeral) usable = CheckEphemeral(action.name);
+  if (usable.ok()) {
+    auto target = PidTarget(action.name);
+    usable = target.status();
+    if (target.ok()) spec->pid_target = *std::move(target);
+  }
+  if (!usable.ok()) {
+    config_error(usable);
     co_return;
   }
   record.stopSignal = spec->stop_signal;
@@ -356,9 +380,8 @@ void PodWorker::StartSucceeded(const StartAction& action, const ContainerRecord&
   instance.started_at = state.started_at;
   instance.user = kube::LinuxContainerUser{state.uid, state.gid, state.groups};
   instance.resources = record.resources;
-  const kube::Container* container = FindContainer(*pod_, action.name);
-  resize_due_ =
-      resize_due_ || (container != nullptr && !SameResources(AppliedRequirements(*pod_, *container), record.resources));
+  const std::optional<kube::Container> container = FindContainer(*pod_, action.name);
+  resize_due_ = resize_due_ || (container && !SameResources(AppliedRequirements(*pod_, *container), record.resources));
   if (state.phase == sandbox::ContainerPhase::kExited) {
     instance.phase = ContainerInstance::Phase::kExited;
     instance.finished_at = state.finished_at;

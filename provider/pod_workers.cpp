@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -213,13 +214,16 @@ PodWorker* PodWorkers::FindByUid(const std::string& uid) {
 }
 
 PodWorker* PodWorkers::FindByName(const std::string& name_space, const std::string& name) {
+  // A predecessor that is on its way out never hides the pod that is there now, whichever was created later by a clock.
+  const auto rank = [](const PodWorker& worker) {
+    const kube::ObjectMeta& meta = worker.pod()->metadata;
+    return std::make_tuple(!worker.removed(), !meta.deletionTimestamp.has_value(), meta.creationTimestamp.unix_nanos);
+  };
   PodWorker* best = nullptr;
   for (const auto& [uid, worker] : workers_) {
     const kube::ObjectMeta& meta = worker->pod()->metadata;
     if (meta.namespace_ != name_space || meta.name != name) continue;
-    const bool newer =
-        best == nullptr || meta.creationTimestamp.unix_nanos > best->pod()->metadata.creationTimestamp.unix_nanos;
-    if (newer || (best != nullptr && best->pod()->metadata.deletionTimestamp)) best = worker.get();
+    if (best == nullptr || rank(*worker) > rank(*best)) best = worker.get();
   }
   return best;
 }

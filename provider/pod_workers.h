@@ -50,7 +50,7 @@ class PodWorkers {
   void StopAll();
 
   PodWorker* FindByUid(const std::string& uid);
-  /// The newest pod of that name.
+  /// The pod of that name that is there: one that ends or is gone from the source only when there is no other.
   PodWorker* FindByName(const std::string& name_space, const std::string& name);
   std::vector<PodWorker*> All();
   bool empty() const { return workers_.empty(); }

@@ -79,8 +79,8 @@ sandbox::Resources MemoryOf(const sandbox::Resources& all) {
 void AddContainers(const std::vector<ContainerResize>& list, Kind kind, const kube::Pod& pod, const NodeInfo& node,
                    std::vector<ResizeStep>& steps) {
   for (const ContainerResize& resize : list) {
-    const kube::Container* container = FindContainer(pod, resize.name);
-    if (container == nullptr) continue;
+    const std::optional<kube::Container> container = FindContainer(pod, resize.name);
+    if (!container) continue;
     const sandbox::Resources all = ContainerResources(pod, *container, node);
     ResizeStep step{kind, resize.name, resize.id, {}};
     if (kind == Kind::kMemory) {

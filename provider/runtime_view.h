@@ -34,9 +34,14 @@ struct ContainerInstance {
   std::optional<kube::LinuxContainerUser> user;
   /// As applied: limits with the pod's where the container has none, requests of its own.
   kube::ResourceRequirements resources;
-  /// Stopped because a resize asks for another run: it comes whatever the restart policy says.
+  /// Stopped because a resize asks for another run (restart_asked goes with it).
   bool restart_for_resize = false;
   int stop_signal = 15;
+  /// The node ends (or has ended) this run to run the container anew, whatever its exit code and its policy say: a
+  /// changed image, a resize, a failed probe, RestartAllContainers.
+  bool restart_asked = false;
+  /// Taken away by RestartAllContainers: it counts, but nothing of it is left in the sandbox.
+  bool removed_for_restart = false;
   /// False for runs in a sandbox that is gone: they count as history, an init container runs again.
   bool in_current_sandbox = true;
 };
@@ -79,6 +84,8 @@ struct PodRuntimeView {
   bool terminated = false;
   /// The pod is being torn down (deleted, evicted, deadline): no container will be restarted.
   bool terminating = false;
+  /// A container's rule has asked for RestartAllContainers, and the others are on their way down.
+  bool restarting_all = false;
   /// Overrides the phase with Failed: admission, eviction, deadline.
   std::optional<WaitingInfo> failure;
   /// The highest metadata.generation that was admitted.

@@ -1,5 +1,8 @@
 #include "provider/supported_fields.h"
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
 namespace burstlet::provider {
 namespace {
 
@@ -7,7 +10,6 @@ constexpr bool kDone = true;
 constexpr bool kRefused = false;
 
 constexpr char kAlpha[] = "refused: an alpha feature";
-constexpr char kLaterDebug[] = "refused until `kubectl debug` is built";
 constexpr char kLaterDrivers[] = "refused until storage drivers are built";
 constexpr char kGone[] = "refused: Kubernetes itself has dropped this volume type";
 constexpr char kNotLinux[] = "refused: a Linux node";
@@ -30,7 +32,6 @@ constexpr Row kPodRows[] = {
     {"dnsConfig", kDone, "written to /etc/resolv.conf"},
     {"dnsPolicy", kDone, "written to /etc/resolv.conf"},
     {"enableServiceLinks", kDone, "environment of the namespace's services"},
-    {"ephemeralContainers", kRefused, kLaterDebug},
     {"evictionResponders", kDone, kControlPlane},
     {"hostAliases", kDone, "written to /etc/hosts"},
     {"hostIPC", kDone, ""},
@@ -255,13 +256,18 @@ constexpr Row kContainerRows[] = {
     {"workingDir", kDone, ""},
 };
 
-// Values of supported fields that are refused all the same. "C" stands for containers and initContainers.
+// What an API server lets nobody set in ephemeral containers (validation.go, allowedEphemeralContainerFields).
+constexpr char kNeverThere[] = "never there: the API server forbids it";
+constexpr const char* kNotEphemeral[] = {"lifecycle",      "livenessProbe",      "ports",
+                                         "readinessProbe", "resizePolicy",       "resources",
+                                         "restartPolicy",  "restartPolicyRules", "startupProbe"};
+
+// Values of supported fields that are refused all the same. "C" stands for the three lists of containers.
 constexpr struct {
   const char* path;
   const char* value;
   const char* note;
 } kRefusedValues[] = {
-    {"spec.C[].restartPolicyRules[].action", "RestartAllContainers", "refused until whole-pod restarts are built"},
     {"spec.C[].lifecycle.postStart.httpGet.protocol", "HTTP2", kAlpha},
     {"spec.C[].lifecycle.preStop.httpGet.protocol", "HTTP2", kAlpha},
     {"spec.C[].livenessProbe.grpc.mode", "TLS", kAlpha},
@@ -272,7 +278,15 @@ constexpr struct {
     {"spec.C[].startupProbe.httpGet.protocol", "HTTP2", kAlpha},
 };
 
-constexpr const char* kContainerLists[] = {"containers", "initContainers"};
+constexpr const char* kContainerLists[] = {"containers", "initContainers", "ephemeralContainers"};
+constexpr char kEphemeralList[] = "ephemeralContainers";
+
+bool NeverEphemeral(const std::string& path) {
+  for (const std::string field : kNotEphemeral) {
+    if (path == field || path.rfind(field + ".", 0) == 0 || path.rfind(field + "[", 0) == 0) return true;
+  }
+  return false;
+}
 
 std::vector<RefusedValue> MakeRefusedValues() {
   std::vector<RefusedValue> values;
@@ -282,8 +296,9 @@ std::vector<RefusedValue> MakeRefusedValues() {
       values.push_back({path, entry.value, entry.note});
       continue;
     }
-    for (const char* list : kContainerLists) {
-      values.push_back({std::string("spec.") + list + path.substr(6), entry.value, entry.note});
+    for (const std::string list : kContainerLists) {
+      if (list == kEphemeralList && NeverEphemeral(path.substr(9))) continue;
+      values.push_back({"spec." + list + path.substr(6), entry.value, entry.note});
     }
   }
   return values;
@@ -306,9 +321,16 @@ std::vector<FieldSupport> MakeTable() {
     table.push_back({path, row.supported, NoteOf(path, row.note)});
   };
   for (const Row& row : kPodRows) add(std::string("spec.") + row.path, row);
-  for (const char* list : kContainerLists) {
-    for (const Row& row : kContainerRows) add(std::string("spec.") + list + "[]." + row.path, row);
+  for (const std::string list : kContainerLists) {
+    for (const Row& row : kContainerRows) {
+      if (list != kEphemeralList || !NeverEphemeral(row.path)) add("spec." + list + "[]." + row.path, row);
+    }
   }
+  for (const char* field : kNotEphemeral) {
+    add(std::string("spec.ephemeralContainers[].") + field, Row{field, kDone, kNeverThere});
+  }
+  add("spec.ephemeralContainers[].targetContainerName",
+      Row{"targetContainerName", kDone, "joins that container's pid namespace"});
   for (const Row& row : kVolumeRows) add(std::string("spec.volumes[].") + row.path, row);
   return table;
 }
@@ -326,32 +348,29 @@ const std::vector<FieldSupport>& PodFieldTable() {
 }
 
 std::string RenderFieldTable() {
-  constexpr char kApp[] = "spec.containers[].";
-  constexpr char kInit[] = "spec.initContainers[].";
   const auto find = [](const std::string& path) -> const FieldSupport* {
     for (const FieldSupport& field : PodFieldTable()) {
       if (field.path == path) return &field;
     }
     return nullptr;
   };
-  const auto row = [](const std::string& path, const FieldSupport& field) {
-    return "| `" + path + "` | " + (field.supported ? "done" : "**refused**") + " | " + field.note + " |\n";
-  };
   std::string text = "| field | | |\n| --- | --- | --- |\n";
   for (const FieldSupport& field : PodFieldTable()) {
-    const bool app = field.path.rfind(kApp, 0) == 0;
-    const bool init = field.path.rfind(kInit, 0) == 0;
-    if (!app && !init) {
-      text += row(field.path, field);
-      continue;
+    // Rows that say the same of several kinds of containers become one, in the place of the first.
+    std::vector<std::string> same;
+    std::string rest;
+    for (const std::string list : kContainerLists) {
+      const std::string prefix = "spec." + list + "[].";
+      if (field.path.rfind(prefix, 0) == 0) rest = field.path.substr(prefix.size());
     }
-    const std::string rest = field.path.substr(app ? sizeof(kApp) - 1 : sizeof(kInit) - 1);
-    const FieldSupport* twin = find((app ? kInit : kApp) + rest);
-    if (twin == nullptr || twin->supported != field.supported || twin->note != field.note) {
-      text += row(field.path, field);
-    } else if (app) {
-      text += row("spec.{containers,initContainers}[]." + rest, field);
+    for (const std::string list : kContainerLists) {
+      const FieldSupport* twin = rest.empty() ? nullptr : find("spec." + list + "[]." + rest);
+      if (twin != nullptr && twin->supported == field.supported && twin->note == field.note) same.push_back(list);
     }
+    if (!same.empty() && field.path.rfind("spec." + same.front() + "[].", 0) != 0) continue;
+    std::string path = field.path;
+    if (same.size() > 1) path = absl::StrCat("spec.{", absl::StrJoin(same, ","), "}[].", rest);
+    absl::StrAppend(&text, "| `", path, "` | ", field.supported ? "done" : "**refused**", " | ", field.note, " |\n");
   }
   return text;
 }

@@ -116,11 +116,21 @@ kube::PodCondition ReadyToStart(const ConditionInput& input) {
               input.had_sandbox ? "pod sandbox is not ready" : "no pod sandbox exists");
 }
 
+/// Only the kubelet's other conditions say which generation they are of.
+constexpr char kAllContainersRestarting[] = "AllContainersRestarting";
+
+kube::PodCondition AllContainersRestarting(const ConditionInput& input) {
+  if (TerminalPhase(input.phase)) return Make(kAllContainersRestarting, false, TerminalReason(input.phase));
+  if (!input.restarting_all) return Make(kAllContainersRestarting, false);
+  return Make(kAllContainersRestarting, true, "RestartAllContainersStarted",
+              "container exited with restart policy rule");
+}
+
 void Stamp(const ConditionInput& input, kube::PodCondition& condition) {
   const kube::PodCondition* before = FindCondition(input.previous.conditions, condition.type);
   const bool same = before != nullptr && before->status == condition.status && before->lastTransitionTime;
   condition.lastTransitionTime = same ? before->lastTransitionTime : input.now;
-  condition.observedGeneration = input.generation;
+  if (condition.type != kAllContainersRestarting) condition.observedGeneration = input.generation;
 }
 
 }  // namespace
@@ -153,8 +163,7 @@ std::vector<kube::PodCondition> MakeConditions(const ConditionInput& input) {
   own.push_back(containers_ready);
   own.push_back(Make("PodScheduled", true));
   if (HasRestartAllRule(input.pod.spec)) {
-    own.push_back(
-        Make("AllContainersRestarting", false, TerminalPhase(input.phase) ? TerminalReason(input.phase) : ""));
+    own.push_back(AllContainersRestarting(input));
   }
   for (kube::PodCondition& condition : own) {
     Stamp(input, condition);

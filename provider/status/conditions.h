@@ -24,6 +24,7 @@ struct ConditionInput {
   std::string phase;
   bool sandbox_ready = false;
   bool had_sandbox = false;
+  bool restarting_all = false;
   std::int64_t generation = 0;
   kube::Time now;
 };

@@ -8,12 +8,14 @@
 #include "provider/pod_actions.h"
 #include "provider/status/restart.h"
 #include "provider/translate/resources.h"
+#include "provider/translate/translate.h"
 
 namespace burstlet::provider {
 namespace {
 
 constexpr char kStatusUnknown[] = "ContainerStatusUnknown";
 constexpr int kUnknownExitCode = 137;
+constexpr char kRemovedMessage[] = "The container is removed because RestartAllContainers in place";
 // Values at or below what a cgroup can express are shown as asked (pkg/kubelet/cm/helpers_linux.go).
 constexpr std::int64_t kMinMilliCpuLimit = 10;
 constexpr std::int64_t kMinMilliCpuRequest = 2;
@@ -48,6 +50,13 @@ std::vector<kube::VolumeMountStatus> MountStatuses(const kube::Container& contai
 
 kube::ContainerState StateOf(const ContainerInstance& instance) {
   kube::ContainerState state;
+  if (instance.removed_for_restart) {
+    state.terminated.emplace();
+    state.terminated->exitCode = kUnknownExitCode;
+    state.terminated->reason = kRestartingAllContainers;
+    state.terminated->message = kRemovedMessage;
+    return state;
+  }
   if (instance.phase == ContainerInstance::Phase::kRunning) {
     state.running = kube::ContainerStateRunning{kube::Time{instance.started_at}};
     return state;
@@ -128,6 +137,20 @@ kube::ContainerStatus WithoutRun(const Builder& builder, const kube::Container& 
   return status;
 }
 
+/// Between its removal by RestartAllContainers and its next run (convertToAPIContainerStatuses, podRestarting).
+kube::ContainerStatus Removed(const kube::Container& container, const ContainerView& view,
+                              const kube::ContainerStatus* previous) {
+  kube::ContainerStatus status;
+  status.name = container.name;
+  status.image = container.image;
+  status.volumeMounts = MountStatuses(container);
+  status.state.waiting = kube::ContainerStateWaiting{kRestartingAllContainers, kRemovedMessage};
+  status.lastState = StateOf(view.instances.front());
+  status.restartCount = static_cast<std::int32_t>(view.restart_count) + 1;
+  if (previous != nullptr) status.restartCount = std::max(status.restartCount, previous->restartCount);
+  return status;
+}
+
 kube::ContainerStatus FromRuns(const kube::Container& container, const ContainerView& view,
                                const kube::ContainerStatus* previous) {
   const ContainerInstance& newest = view.instances.front();
@@ -166,7 +189,10 @@ void ApplyWaiting(const Builder& builder, const kube::Container& container, Cont
     const bool again_in_new_sandbox = !newest.in_current_sandbox;
     if (kind == ContainerKind::kInit && newest.exit_code == 0 && !IsSidecar(container) && !again_in_new_sandbox) return;
     if (kind == ContainerKind::kEphemeral) return;
-    if (!again_in_new_sandbox && !ContainerShouldRestart(container, builder.pod.spec, newest.exit_code)) return;
+    if (!again_in_new_sandbox && !newest.restart_asked &&
+        !ContainerShouldRestart(container, builder.pod.spec, newest.exit_code)) {
+      return;
+    }
   }
   if (status.state.terminated) status.lastState = status.state;
   status.state = kube::ContainerState{};
@@ -187,16 +213,29 @@ void SetReadiness(const kube::Container& container, ContainerKind kind, const Co
   status.ready = started && (!container.readinessProbe || (view != nullptr && view->readiness_passed.value_or(false)));
 }
 
+/// Ended by the node to run anew: that is no end to be shown, since an API server lets nobody leave the end of what
+/// must not run twice.
+bool ComesBack(const Builder& builder, const ContainerInstance& newest) {
+  return newest.restart_asked && newest.phase == ContainerInstance::Phase::kExited && !builder.view.terminating &&
+         !builder.view.terminated && !builder.pod.metadata.deletionTimestamp;
+}
+
 kube::ContainerStatus MakeStatus(const Builder& builder, const kube::Container& container, ContainerKind kind,
                                  const std::vector<kube::ContainerStatus>& previous_list) {
   const ContainerView* view = ViewOf(builder.view, container.name);
   const kube::ContainerStatus* previous = FindStatus(previous_list, container.name);
   const bool has_run = view != nullptr && !view->instances.empty();
+  const char* reason = builder.pod.spec.initContainers.empty() ? "ContainerCreating" : "PodInitializing";
   kube::ContainerStatus status;
-  if (has_run) {
+  if (has_run && view->instances.front().removed_for_restart) {
+    status = Removed(container, *view, previous);
+  } else if (has_run) {
     status = FromRuns(container, *view, previous);
+    if (ComesBack(builder, view->instances.front())) {
+      status.lastState = std::exchange(status.state, {});
+      status.state.waiting = kube::ContainerStateWaiting{reason, ""};
+    }
   } else {
-    const char* reason = builder.pod.spec.initContainers.empty() ? "ContainerCreating" : "PodInitializing";
     status = WithoutRun(builder, container, previous, reason);
     if (kind == ContainerKind::kInit && !IsSidecar(container) && builder.app_started && status.state.waiting) {
       status.state = kube::ContainerState{};
@@ -280,13 +319,8 @@ ContainerStatuses MakeContainerStatuses(const kube::Pod& pod, const PodRuntimeVi
     result.app.push_back(MakeStatus(builder, container, ContainerKind::kApp, previous.containerStatuses));
   }
   for (const kube::EphemeralContainer& container : pod.spec.ephemeralContainers) {
-    kube::Container common;  // what a status needs of it
-    common.name = container.name;
-    common.image = container.image;
-    common.volumeMounts = container.volumeMounts;
-    common.resources = container.resources;
     result.ephemeral.push_back(
-        MakeStatus(builder, common, ContainerKind::kEphemeral, previous.ephemeralContainerStatuses));
+        MakeStatus(builder, AsContainer(container), ContainerKind::kEphemeral, previous.ephemeralContainerStatuses));
   }
   SortByName(result.app);
   SortByName(result.ephemeral);

@@ -11,6 +11,9 @@
 
 namespace burstlet::provider {
 
+/// Reason of a container that RestartAllContainers has taken away and that has not started again.
+inline constexpr char kRestartingAllContainers[] = "RestartingAllContainers";
+
 struct ContainerStatuses {
   std::vector<kube::ContainerStatus> init;       // in spec order
   std::vector<kube::ContainerStatus> app;        // by name

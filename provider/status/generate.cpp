@@ -1,6 +1,7 @@
 #include "provider/status/generate.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "provider/status/conditions.h"
@@ -48,6 +49,14 @@ bool AppRanInSandbox(const kube::Pod& pod, const PodRuntimeView& view) {
     }
   }
   return false;
+}
+
+std::set<std::string> Restarting(const PodRuntimeView& view) {
+  std::set<std::string> names;
+  for (const auto& [name, container] : view.containers) {
+    if (!container.instances.empty() && container.instances.front().restart_asked) names.insert(name);
+  }
+  return names;
 }
 
 bool AnyRun(const PodRuntimeView& view) {
@@ -102,7 +111,8 @@ kube::PodStatus RejectedStatus(kube::PodStatus status, const PodRuntimeView& vie
 void SetPhase(const kube::Pod& pod, const PodRuntimeView& view, const kube::PodStatus& previous,
               const ContainerStatuses& containers, kube::PodStatus& status) {
   const bool terminal = view.terminated || (view.terminating && !AnyRunning(view));
-  status.phase = PodPhase({pod.spec, containers.init, containers.app, terminal, AppRanInSandbox(pod, view)});
+  status.phase = PodPhase({pod.spec, containers.init, containers.app, terminal, AppRanInSandbox(pod, view),
+                           terminal ? std::set<std::string>{} : Restarting(view)});
   for (const std::string* before : {&previous.phase, &pod.status.phase}) {
     if (!TerminalPhase(*before)) continue;
     status.phase = *before;  // terminal phases are never left, nor swapped
@@ -152,7 +162,7 @@ kube::PodStatus GeneratePodStatus(const kube::Pod& pod, const PodRuntimeView& vi
     if (!TerminalPhase(status.phase)) status.phase = "Failed";
   }
   status.conditions = MakeConditions({pod, containers, previous, status.phase, view.sandbox_ready,
-                                      HadSandbox(view, previous), status.observedGeneration, now});
+                                      HadSandbox(view, previous), view.restarting_all, status.observedGeneration, now});
   if (!view.terminated && !TerminalPhase(status.phase)) {
     for (const auto* resize : {&view.resize_pending, &view.resize_in_progress}) {
       if (*resize) status.conditions.push_back(**resize);

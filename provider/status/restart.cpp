@@ -3,33 +3,16 @@
 #include <algorithm>
 
 #include "provider/pod_actions.h"
+#include "provider/status/container_statuses.h"
 #include "provider/status/generate.h"
 
 namespace burstlet::provider {
 namespace {
 
-constexpr char kRestartingAllContainers[] = "RestartingAllContainers";
-
-const kube::ContainerRestartRule* MatchingRule(const kube::Container& container, int exit_code) {
-  for (const kube::ContainerRestartRule& rule : container.restartPolicyRules) {
-    if (!rule.exitCodes) continue;
-    const auto& values = rule.exitCodes->values;
-    const bool listed = std::find(values.begin(), values.end(), exit_code) != values.end();
-    if (rule.exitCodes->operator_ == "In" && listed) return &rule;
-    if (rule.exitCodes->operator_ == "NotIn" && !listed) return &rule;
-  }
-  return nullptr;
-}
-
 bool PolicyAllows(const std::string& policy, int exit_code) {
   if (policy == "Never") return false;
   if (policy == "OnFailure") return exit_code != 0;
   return true;
-}
-
-bool WillRestart(const kube::Container& container, const kube::PodSpec& spec,
-                 const kube::ContainerStateTerminated& ended) {
-  return ended.reason == kRestartingAllContainers || ContainerShouldRestart(container, spec, ended.exitCode);
 }
 
 /// The end of the run that counts: of this run, or of the last one when the container waits for its next.
@@ -38,6 +21,12 @@ const kube::ContainerStateTerminated* Ended(const kube::ContainerStatus& status)
   if (status.state.terminated) return &*status.state.terminated;
   if (status.state.waiting && status.lastState.terminated) return &*status.lastState.terminated;
   return nullptr;
+}
+
+bool WillRestart(const PhaseInput& input, const kube::Container& container,
+                 const kube::ContainerStateTerminated& ended) {
+  return ended.reason == kRestartingAllContainers || input.restarting.contains(container.name) ||
+         ContainerShouldRestart(container, input.spec, ended.exitCode);
 }
 
 struct Counts {
@@ -57,7 +46,7 @@ void CountInit(const PhaseInput& input, const kube::Container& container, Counts
   const kube::ContainerStateTerminated* ended = status == nullptr ? nullptr : Ended(*status);
   if (ended == nullptr) {
     ++counts.pending_init;
-  } else if (ended->exitCode != 0 && !WillRestart(container, input.spec, *ended)) {
+  } else if (ended->exitCode != 0 && !WillRestart(input, container, *ended)) {
     ++counts.failed_init;
   }
 }
@@ -86,7 +75,7 @@ void CountApp(const PhaseInput& input, const kube::Container& container, Counts&
     ++counts.running;
   } else if (const kube::ContainerStateTerminated* ended = Ended(*status)) {
     ++counts.stopped;
-    if (!WillRestart(container, input.spec, *ended)) ++counts.stopped_for_good;
+    if (!WillRestart(input, container, *ended)) ++counts.stopped_for_good;
     if (status->state.terminated && ended->exitCode == 0) ++counts.succeeded;
   } else {
     ++(status->state.waiting ? counts.waiting : counts.unknown);
@@ -94,6 +83,17 @@ void CountApp(const PhaseInput& input, const kube::Container& container, Counts&
 }
 
 }  // namespace
+
+const kube::ContainerRestartRule* MatchingRestartRule(const kube::Container& container, int exit_code) {
+  for (const kube::ContainerRestartRule& rule : container.restartPolicyRules) {
+    if (!rule.exitCodes) continue;
+    const auto& values = rule.exitCodes->values;
+    const bool listed = std::find(values.begin(), values.end(), exit_code) != values.end();
+    if (rule.exitCodes->operator_ == "In" && listed) return &rule;
+    if (rule.exitCodes->operator_ == "NotIn" && !listed) return &rule;
+  }
+  return nullptr;
+}
 
 const kube::ContainerStatus* FindStatus(const std::vector<kube::ContainerStatus>& statuses, const std::string& name) {
   for (const kube::ContainerStatus& status : statuses) {
@@ -106,7 +106,7 @@ bool TerminalPhase(const std::string& phase) { return phase == "Succeeded" || ph
 
 bool ContainerShouldRestart(const kube::Container& container, const kube::PodSpec& spec, int exit_code) {
   if (!container.restartPolicy) return PolicyAllows(spec.restartPolicy, exit_code);
-  if (MatchingRule(container, exit_code) != nullptr) return true;  // both actions are kinds of restart
+  if (MatchingRestartRule(container, exit_code) != nullptr) return true;  // both actions are kinds of restart
   return PolicyAllows(*container.restartPolicy, exit_code);
 }
 

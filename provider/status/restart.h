@@ -5,6 +5,7 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,9 @@ bool TerminalPhase(const std::string& phase);
 /// True when the container's rules, its own policy or the pod's ask for another run after `exit_code`.
 bool ContainerShouldRestart(const kube::Container& container, const kube::PodSpec& spec, int exit_code);
 
+/// The first rule of the container that speaks of the exit code; null: none does.
+const kube::ContainerRestartRule* MatchingRestartRule(const kube::Container& container, int exit_code);
+
 /// Any container of the pod has a rule with action RestartAllContainers.
 bool HasRestartAllRule(const kube::PodSpec& spec);
 
@@ -29,6 +33,8 @@ struct PhaseInput {
   const std::vector<kube::ContainerStatus>& app_statuses;
   bool terminal = false;     // nothing will be started again
   bool initialized = false;  // an app container has been started in this sandbox
+  /// Containers that the node has ended, or is ending, to run them anew (runtime_view.h, restart_asked).
+  std::set<std::string> restarting = {};
 };
 
 /// Pending, Running, Succeeded or Failed.

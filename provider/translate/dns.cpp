@@ -1,3 +1,5 @@
+#include "provider/translate/dns.h"
+
 #include <algorithm>
 #include <utility>
 
@@ -93,14 +95,32 @@ void UseNoHostDns(const NodeInfo& node, DnsConfig& config) {
   config.searches = {"."};
 }
 
-void FitLimits(DnsConfig& config) {
-  if (config.servers.size() > kMaxNameservers) config.servers.resize(kMaxNameservers);
+void FitLimits(DnsConfig& config, std::vector<DnsWarning>& warnings) {
+  if (config.servers.size() > kMaxNameservers) {
+    config.servers.resize(kMaxNameservers);
+    warnings.push_back({"DNSConfigForming",
+                        absl::StrCat("Nameserver limits were exceeded, some nameservers have been omitted, the applied "
+                                     "nameserver line is: ",
+                                     absl::StrJoin(config.servers, " "))});
+  }
+  const std::size_t asked = config.searches.size();
   if (config.searches.size() > kMaxSearches) config.searches.resize(kMaxSearches);
   // glibc 2.28 aborts on longer ones.
-  config.searches.erase(std::remove_if(config.searches.begin(), config.searches.end(),
-                                       [](const std::string& domain) { return domain.size() > kMaxDomain; }),
-                        config.searches.end());
+  std::erase_if(config.searches, [](const std::string& domain) { return domain.size() > kMaxDomain; });
   while (absl::StrJoin(config.searches, " ").size() > kMaxSearchChars) config.searches.pop_back();
+  if (config.searches.size() == asked) return;
+  warnings.push_back({"DNSConfigForming",
+                      absl::StrCat("Search Line limits were exceeded, some search paths have been omitted, the applied "
+                                   "search line is: ",
+                                   absl::StrJoin(config.searches, " "))});
+}
+
+DnsWarning MissingClusterDns(const kube::Pod& pod) {
+  const kube::ObjectMeta& meta = pod.metadata;
+  return {"MissingClusterDNS",
+          absl::StrCat("pod: \"", meta.name, "_", meta.namespace_, "(", meta.uid,
+                       ")\". kubelet does not have ClusterDNS IP configured and cannot create Pod using "
+                       "\"ClusterFirst\" policy. Falling back to \"Default\" policy.")};
 }
 
 std::string Render(const DnsConfig& config) {
@@ -117,8 +137,9 @@ std::string Render(const DnsConfig& config) {
 
 }  // namespace
 
-absl::StatusOr<std::string> ResolvConf(const kube::Pod& pod, const NodeInfo& node,
-                                       const std::string& host_resolv_conf_text) {
+absl::StatusOr<PodDns> MakePodDns(const kube::Pod& pod, const NodeInfo& node,
+                                  const std::string& host_resolv_conf_text) {
+  PodDns dns;
   DnsConfig config;
   const std::string& policy = pod.spec.dnsPolicy;
   const bool from_cluster =
@@ -127,6 +148,7 @@ absl::StatusOr<std::string> ResolvConf(const kube::Pod& pod, const NodeInfo& nod
     if (!node.host_resolv_conf.empty()) {
       ASSIGN_OR_RETURN(config, ParseResolvConf(host_resolv_conf_text));
     }
+    if (from_cluster && node.cluster_dns.empty()) dns.warnings.push_back(MissingClusterDns(pod));
     if (from_cluster && !node.cluster_dns.empty()) {
       UseClusterDns(pod, node, config);
     } else if (node.host_resolv_conf.empty()) {  // policy Default, or no cluster DNS is known
@@ -143,10 +165,17 @@ absl::StatusOr<std::string> ResolvConf(const kube::Pod& pod, const NodeInfo& nod
       SetOption(config.options, option.name, option.value.value_or(""));
     }
   }
-  FitLimits(config);
-  std::string text = Render(config);
+  FitLimits(config, dns.warnings);
+  dns.resolv_conf = Render(config);
   // Runtimes give a pod without any setting the host's file as it is.
-  return text.empty() ? host_resolv_conf_text : text;
+  if (dns.resolv_conf.empty()) dns.resolv_conf = host_resolv_conf_text;
+  return dns;
+}
+
+absl::StatusOr<std::string> ResolvConf(const kube::Pod& pod, const NodeInfo& node,
+                                       const std::string& host_resolv_conf_text) {
+  ASSIGN_OR_RETURN(PodDns dns, MakePodDns(pod, node, host_resolv_conf_text));
+  return dns.resolv_conf;
 }
 
 }  // namespace burstlet::provider

@@ -50,7 +50,94 @@ std::size_t LiveOnce(World& world) {
   return world.host.steps().size();
 }
 
+bool RunsAs(const World& world, const std::string& name, const std::string& image, int restarts) {
+  const auto pod = world.api.pods.find("u1");
+  if (pod == world.api.pods.end()) return false;
+  for (const auto* list : {&pod->second.status.containerStatuses, &pod->second.status.ephemeralContainerStatuses}) {
+    for (const kube::ContainerStatus& status : *list) {
+      if (status.name == name) return status.state.running && status.image == image && status.restartCount == restarts;
+    }
+  }
+  return false;
+}
+
+void End(World& world) {
+  world.Delete("u1");
+  REQUIRE(Reach(world, [&] { return world.api.pods.empty() && world.agent->workers->empty(); }));
+}
+
+/// A debugger joins, then the image changes, of a pod that must not run twice.
+std::size_t ChangeOnce(World& world) {
+  world.Create(NewPod("u1", {NewContainer("a")}, "Never"));
+  REQUIRE(Reach(world, [&] { return world.api.Phase("u1") == "Running"; }));
+  world.Change("u1", [](kube::Pod& pod) {
+    kube::EphemeralContainer debugger;
+    debugger.name = "dbg";
+    debugger.image = "app:1";
+    debugger.imagePullPolicy = "IfNotPresent";
+    debugger.targetContainerName = "a";
+    pod.spec.ephemeralContainers = {debugger};
+  });
+  REQUIRE(Reach(world, [&] { return RunsAs(world, "dbg", "app:1", 0); }));
+  world.Change("u1", [](kube::Pod& pod) { pod.spec.containers[0].image = "other:1"; });
+  REQUIRE(Reach(world, [&] { return RunsAs(world, "a", "other:1", 1); }));
+  CHECK(RunsAs(world, "dbg", "app:1", 0));
+  End(world);
+  return world.host.steps().size();
+}
+
+/// One container's exit restarts all.
+std::size_t RestartAllOnce(World& world) {
+  kube::Container source = NewContainer("a");
+  source.restartPolicy = "Never";
+  source.restartPolicyRules.resize(1);
+  source.restartPolicyRules[0].action = "RestartAllContainers";
+  source.restartPolicyRules[0].exitCodes.emplace();
+  source.restartPolicyRules[0].exitCodes->operator_ = "In";
+  source.restartPolicyRules[0].exitCodes->values = {42};
+  world.Create(NewPod("u1", {source, NewContainer("b")}, "Never"));
+  REQUIRE(Reach(world, [&] { return world.host.Running("b") && world.api.Phase("u1") == "Running"; }));
+  world.host.Exit("a", 42);
+  REQUIRE(Reach(world, [&] { return RunsAs(world, "a", "app:1", 1) && RunsAs(world, "b", "app:1", 1); }));
+  End(world);
+  return world.host.steps().size();
+}
+
+/// Lives `live` once for each of its steps, the agent dying there; `check` looks at each world after its end.
+void DieEverywhere(const std::function<std::size_t(World&)>& live, const std::function<void(const World&)>& check) {
+  std::size_t steps = 0;
+  {
+    World world;
+    world.Boot();
+    steps = live(world);
+    REQUIRE(steps > 10);
+  }
+  for (std::size_t at = 1; at <= steps; ++at) {
+    World world;
+    world.Boot();
+    world.host.DieAt(static_cast<int>(at), {});
+    live(world);
+    INFO("died at step " << at << ": " << world.host.died_at());
+    check(world);
+    CHECK(world.Leftovers().empty());
+  }
+}
+
 }  // namespace
+
+TEST_CASE("an agent killed at any step of a change of the pod starts every run once", "[pod_worker][crash]") {
+  DieEverywhere(ChangeOnce, [](const World& world) {
+    CHECK(world.host.Starts("a") == 2);
+    CHECK(world.host.Starts("dbg") == 1);
+  });
+}
+
+TEST_CASE("an agent killed at any step of a restart of all restarts each once", "[pod_worker][crash]") {
+  DieEverywhere(RestartAllOnce, [](const World& world) {
+    CHECK(world.host.Starts("a") == 2);
+    CHECK(world.host.Starts("b") == 2);
+  });
+}
 
 TEST_CASE("an agent killed at any step of a pod's life starts nothing twice and leaves nothing",
           "[pod_worker][crash]") {

@@ -224,7 +224,7 @@ TEST_CASE("what is not supported is refused by the name of its field", "[admissi
   f.pod.spec.containers[1].restartPolicyRules[0].action = "Restart";
   CHECK(f.Reason().empty());
   f.pod.spec.containers[1].restartPolicyRules[0].action = "RestartAllContainers";
-  CHECK(f.Message().find("spec.containers[1].restartPolicyRules[0].action: RestartAllContainers is ") == 0);
+  CHECK(f.Message().empty());
 
   f = Fixture();
   f.pod.spec.volumes.resize(1);

@@ -175,6 +175,14 @@ class World {
     auto created = api.Put(std::move(pod));
     agent->Later([this, created] { agent->workers->Changed({created, {}}); });
   }
+  /// kubectl patch.
+  void Change(const std::string& uid, const std::function<void(kube::Pod& pod)>& change) {
+    kube::Pod pod = api.pods.at(uid);
+    change(pod);
+    ++pod.metadata.generation;
+    auto changed = api.Put(std::move(pod));
+    if (agent != nullptr) agent->Later([this, changed] { agent->workers->Changed({changed, {}}); });
+  }
   /// kubectl delete: the object stays until the node says that it is done.
   void Delete(const std::string& uid, std::int64_t grace = 30) {
     kube::Pod pod = api.pods.at(uid);

@@ -152,6 +152,17 @@ class FakeHost {
     const auto it = starts_.find(name);
     return it == starts_.end() ? 0 : it->second;
   }
+  /// Whose pid namespace the newest run of `name` joined: the name of a container, or "".
+  std::string PidTarget(const std::string& name) const {
+    const std::lock_guard lock(mutex_);
+    const auto it = pid_targets_.find(name);
+    if (it == pid_targets_.end()) return "";
+    for (const auto& [uid, box] : boxes_) {
+      const auto state = box.containers.find(it->second);
+      if (state != box.containers.end()) return state->second.name;
+    }
+    return it->second;
+  }
   std::size_t sandboxes() const {
     const std::lock_guard lock(mutex_);
     return boxes_.size();
@@ -188,6 +199,7 @@ class FakeHost {
   std::condition_variable wake_;
   std::map<std::string, Box> boxes_;  // by pod UID
   std::map<std::string, int> starts_;
+  std::map<std::string, std::string> pid_targets_;  // ids, by the name of what joined
   std::vector<std::string> steps_;
   std::set<std::string> stalls_;
   int die_at_ = 0;
@@ -235,6 +247,7 @@ class FakeSandbox : public sandbox::Sandbox {
       if (found == host_.boxes_.end() || found->second.dead) return absl::UnavailableError("the sandbox is dead");
       ++host_.starts_[spec.name];
       host_.specs[spec.name] = spec;
+      host_.pid_targets_[spec.name] = spec.pid_target;
       state.id = spec.id;
       state.name = spec.name;
       state.attempt = spec.attempt;

@@ -29,7 +29,9 @@ class FakeApi {
   std::map<std::string, kube::Pod> pods;  // by UID
   std::vector<std::string> phases;        // every phase that was stored, repetitions left out
   std::vector<std::string> log;           // "write Running", "delete"
+  std::vector<kube::PodStatus> statuses;  // all that were stored
   bool refuse_writes = false;             // an outage
+  int refused = 0;                        // statuses that said what no status may say
   int version = 100;
 
   PodPtr Put(kube::Pod pod) {
@@ -56,8 +58,13 @@ class FakeStatusSink : public StatusSink {
     if (api_.refuse_writes) co_return absl::UnavailableError("outage");
     const auto found = api_.pods.find(pod->metadata.uid);
     if (found == api_.pods.end()) co_return absl::NotFoundError("no such pod");
+    if (LeavesAnEnd(found->second, next)) {
+      ++api_.refused;
+      co_return absl::InvalidArgumentError("may not be transitioned to non-terminated state");
+    }
     api_.log.push_back(absl::StrCat("write ", next.phase));
     if (api_.phases.empty() || api_.phases.back() != next.phase) api_.phases.push_back(next.phase);
+    api_.statuses.push_back(next);
     found->second.status = std::move(next);
     found->second.metadata.resourceVersion = std::to_string(++api_.version);
     if (!host_.Step("written")) co_return AgentIsDead();
@@ -76,6 +83,20 @@ class FakeStatusSink : public StatusSink {
   }
 
  private:
+  /// As an API server's validation: an end under Never is one (ValidateContainerStateTransition).
+  static bool LeavesAnEnd(const kube::Pod& pod, const kube::PodStatus& next) {
+    if (pod.spec.restartPolicy != "Never") return false;
+    for (const kube::Container& container : pod.spec.containers) {
+      if (container.restartPolicy) return false;
+    }
+    for (const kube::ContainerStatus& before : pod.status.containerStatuses) {
+      for (const kube::ContainerStatus& after : next.containerStatuses) {
+        if (before.name == after.name && before.state.terminated && !after.state.terminated) return true;
+      }
+    }
+    return false;
+  }
+
   FakeHost& host_;
   FakeApi& api_;
 };
@@ -168,9 +189,14 @@ class FakeObjectSource : public ObjectSource {
 class FakeEvents : public kube::EventRecorder {
  public:
   std::vector<std::string> reasons;
+  std::vector<std::string> messages;
   void PodEvent(const kube::Pod&, const std::string&, const std::string&, const std::string& reason,
-                const std::string&) override {
+                const std::string& message) override {
     reasons.push_back(reason);
+    messages.push_back(message);
+  }
+  bool Says(const std::string& message) const {
+    return std::find(messages.begin(), messages.end(), message) != messages.end();
   }
   void NodeEvent(const std::string&, const std::string&, const std::string&) override {}
   kube::Task<void> Stop() override { co_return; }

@@ -33,6 +33,8 @@ ContainerInstance ToInstance(const InstanceJson& json) {
   instance.user = json.user;
   instance.resources = json.resources;
   instance.in_current_sandbox = !json.oldSandbox;
+  instance.restart_asked = json.restartAsked;
+  instance.removed_for_restart = json.removedForRestart;
   return instance;
 }
 
@@ -61,6 +63,7 @@ PodRuntimeView ToView(const RuntimeJson& json) {
   view.pod_ips = json.podIPs;
   view.terminated = json.terminated;
   view.terminating = json.terminating;
+  view.restarting_all = json.restartingAll;
   if (json.failure) view.failure = WaitingInfo{json.failure->reason, json.failure->message};
   view.observed_generation = json.observedGeneration;
   view.start_time = json.startTime;

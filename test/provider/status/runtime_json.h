@@ -25,9 +25,11 @@ struct InstanceJson {
   std::optional<kube::LinuxContainerUser> user;
   kube::ResourceRequirements resources;
   bool oldSandbox = false;
+  bool restartAsked = false;
+  bool removedForRestart = false;
 };
 BURSTLET_API_FIELDS(InstanceJson, (), id, state, startedAt, finishedAt, exitCode, signal, oomKilled, reason, message,
-                    image, imageID, user, resources, oldSandbox);
+                    image, imageID, user, resources, oldSandbox, restartAsked, removedForRestart);
 
 struct ContainerJson {
   std::string kind;  // "init" | "app" | "ephemeral"
@@ -45,13 +47,14 @@ struct RuntimeJson {
   std::vector<std::string> podIPs;
   bool terminated = false;
   bool terminating = false;
+  bool restartingAll = false;
   std::optional<kube::ContainerStateWaiting> failure;
   std::int64_t observedGeneration = 0;
   kube::Time startTime;
   kube::Time now;
   std::vector<std::string> hostIPs;
 };
-BURSTLET_API_FIELDS(RuntimeJson, (), containers, sandboxReady, podIPs, terminated, terminating, failure,
+BURSTLET_API_FIELDS(RuntimeJson, (), containers, sandboxReady, podIPs, terminated, terminating, restartingAll, failure,
                     observedGeneration, startTime, now, hostIPs);
 
 RuntimeJson DecodeRuntime(const std::string& json);

@@ -1,6 +1,7 @@
 #include <catch2/catch.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "provider/translate/dns.h"
 #include "provider/translate/translate.h"
 
 namespace burstlet::provider {
@@ -96,6 +97,31 @@ TEST_CASE("limits of resolvers are kept", "[translate]") {
   CHECK(search.size() <= 2048 + sizeof("search"));
   CHECK(search.find("d20.") != std::string::npos);
   CHECK(search.find("d30.") == std::string::npos);  // 32 paths at most, the first of which was too long
+}
+
+TEST_CASE("what was left out of a pod's DNS is told, and nothing else", "[translate]") {
+  kube::Pod pod = MakePod("None");
+  pod.spec.dnsConfig.emplace();
+  pod.spec.dnsConfig->nameservers = {"1.1.1.1", "2.2.2.2", "3.3.3.3"};
+  pod.spec.dnsConfig->searches = {"a.example"};
+  CHECK(MakePodDns(pod, MakeNode(), kHostFile)->warnings.empty());
+  pod.spec.dnsConfig->nameservers.push_back("4.4.4.4");
+  pod.spec.dnsConfig->searches.push_back(std::string(254, 'x'));
+  const auto warnings = MakePodDns(pod, MakeNode(), kHostFile)->warnings;
+  REQUIRE(warnings.size() == 2);
+  CHECK(warnings[0].reason == "DNSConfigForming");
+  CHECK(warnings[0].message ==
+        "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: "
+        "1.1.1.1 2.2.2.2 3.3.3.3");
+  CHECK(warnings[1].message ==
+        "Search Line limits were exceeded, some search paths have been omitted, the applied search line is: a.example");
+
+  NodeInfo node = MakeNode();
+  node.cluster_dns.clear();
+  const auto missing = MakePodDns(MakePod("ClusterFirst"), node, kHostFile)->warnings;
+  REQUIRE(missing.size() == 1);
+  CHECK(missing[0].reason == "MissingClusterDNS");
+  CHECK(MakePodDns(MakePod("Default"), node, kHostFile)->warnings.empty());
 }
 
 TEST_CASE("a broken resolv.conf of the host is an error", "[translate]") {
