@@ -9,6 +9,7 @@
 #include "metrics/log.h"
 #include "metrics/status.h"
 #include "provider/allocation.h"
+#include "provider/status/merge.h"
 #include "provider/termination_message.h"
 
 namespace burstlet::provider {
@@ -331,6 +332,9 @@ void PodWorker::Publish() {
   if (stored_end && view_.containers.empty() && !view_.failure) return;
   SyncProbes();
   kube::PodStatus previous = context_.statuses.Get(pod_->metadata.uid).value_or(pod_->status);
+  // What others set is as the server has told it last; readiness gates are among it (kubelet_pods.go,
+  // generateAPIPodStatus).
+  previous = MergeStatus(pod_->status, std::move(previous));
   kube::PodStatus next = GeneratePodStatus(*pod_, view_, previous, {context_.node.addresses}, kube::Time{UnixNow()});
   if (!ready_seen_) {
     for (const kube::PodCondition& condition : next.conditions) {
