@@ -21,7 +21,7 @@ namespace {
 using sandbox::UniqueFd;
 
 /// Paths are resolved from a descriptor at most this many levels up: deep trees have no length limit.
-constexpr int kLevelsPerAnchor = 64;
+constexpr int kLevelsPerAnchor = 15;  // names of 255 bytes each, within PATH_MAX
 /// Directories that wait to be read, and files with several names that are remembered.
 constexpr std::size_t kMostRemembered = 200'000;
 constexpr std::int64_t kBlock = 512;  // unit of st_blocks, whatever the file system's own

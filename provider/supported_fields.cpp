@@ -13,7 +13,7 @@ constexpr char kAlpha[] = "refused: an alpha feature";
 constexpr char kLaterDrivers[] = "refused until storage drivers are built";
 constexpr char kGone[] = "refused: Kubernetes itself has dropped this volume type";
 constexpr char kNotLinux[] = "refused: a Linux node";
-constexpr char kNoSelinux[] = "refused: no SELinux support";
+constexpr char kNoSelinux[] = "without effect, as on any host without SELinux";
 constexpr char kLaterDra[] = "refused until dynamic resource allocation is built";
 constexpr char kScheduler[] = "read by the scheduler";
 constexpr char kControlPlane[] = "read by the control plane";
@@ -65,8 +65,8 @@ constexpr Row kPodRows[] = {
     {"securityContext.runAsGroup", kDone, ""},
     {"securityContext.runAsNonRoot", kDone, "CreateContainerConfigError when violated"},
     {"securityContext.runAsUser", kDone, ""},
-    {"securityContext.seLinuxChangePolicy", kRefused, kNoSelinux},
-    {"securityContext.seLinuxOptions", kRefused, kNoSelinux},
+    {"securityContext.seLinuxChangePolicy", kDone, kNoSelinux},
+    {"securityContext.seLinuxOptions", kDone, kNoSelinux},
     {"securityContext.seccompProfile.localhostProfile", kDone, "a file below ROOT-DIR/seccomp"},
     {"securityContext.seccompProfile.type", kDone, ""},
     {"securityContext.supplementalGroups", kDone, ""},
@@ -234,7 +234,7 @@ constexpr Row kContainerRows[] = {
     {"securityContext.runAsGroup", kDone, ""},
     {"securityContext.runAsNonRoot", kDone, ""},
     {"securityContext.runAsUser", kDone, ""},
-    {"securityContext.seLinuxOptions", kRefused, kNoSelinux},
+    {"securityContext.seLinuxOptions", kDone, kNoSelinux},
     {"securityContext.seccompProfile.localhostProfile", kDone, "a file below ROOT-DIR/seccomp"},
     {"securityContext.seccompProfile.type", kDone, ""},
     {"securityContext.windowsOptions", kRefused, kNotLinux},

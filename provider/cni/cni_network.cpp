@@ -125,7 +125,7 @@ absl::Status CniNetwork::Add(CniRecord& record) const {
 }
 
 absl::StatusOr<sandbox::PodAddresses> CniNetwork::AttachPod(int netns_fd, const sandbox::SandboxSpec& spec) {
-  const std::string failed = absl::StrCat("failed to setup network for sandbox \"", spec.id, "\": ");
+  const std::string failed = absl::StrCat("failed to setup network for sandbox \"", spec.id, "\"");
   const CniWatch::Config config = watch_->Current();
   if (!config.ok()) return Annotate(config.status(), failed);
   CniRecord record;
@@ -205,7 +205,7 @@ absl::Status CniNetwork::Detach(const std::string& owner) {
     if (!status.ok()) owed_.insert(owner);
   }
   if (!status.ok()) wake_.notify_all();
-  return Annotate(status, absl::StrCat("failed to destroy network for sandbox \"", owner, "\": "));
+  return Annotate(status, absl::StrCat("failed to destroy network for sandbox \"", owner, "\""));
 }
 
 void CniNetwork::Retry() {

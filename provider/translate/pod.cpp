@@ -77,6 +77,7 @@ absl::StatusOr<sandbox::SandboxSpec> TranslateSandbox(const kube::Pod& pod, cons
   spec.qos = PodQos(pod);
   spec.resources = PodResources(pod, node);
   for (const auto& volume : pod.spec.volumes) {
+    if (volume.image) continue;  // mounted by each container for itself
     auto ready = volumes.find(volume.name);
     if (ready == volumes.end()) {
       return ReasonError(absl::StatusCode::kFailedPrecondition, "CreatePodSandboxError",

@@ -1,4 +1,5 @@
 // Disk usage of pods: what is counted, against which limit, and how a pod above it ends.
+#include "kube/json.h"
 #include "provider/local_storage.h"
 
 #include <fcntl.h>
@@ -150,7 +151,9 @@ TEST_CASE("a pod above its limit is evicted, a critical one is not", "[local_sto
   critical.spec.containers = {NewContainer("c")};
   world.Create(critical);
   world.Create(Limited("", "1Mi"));
-  REQUIRE(world.UntilRunning("u1"));
+  const bool running = world.UntilRunning("u1");
+  INFO(kube::Encode(world.api.Status("u1")));
+  REQUIRE(running);
   REQUIRE(world.UntilRunning("u2"));
   for (const char* uid : {"u2", "u1"}) {
     fs::create_directories(world.root + "/pods/" + uid + "/volumes/kubernetes.io~empty-dir/data");

@@ -118,7 +118,7 @@ TEST_CASE("an ephemeral container that cannot start says why and harms nobody", 
       container.image = "app:1";
       container.imagePullPolicy = "IfNotPresent";
       container.securityContext.emplace();
-      container.securityContext->seLinuxOptions.emplace();
+      container.securityContext->windowsOptions.emplace();
       pod.spec.ephemeralContainers.push_back(container);
     });
     REQUIRE(agent.Until([&] { return Waits(world, "dbg") == "CreateContainerConfigError"; }));

@@ -104,7 +104,7 @@ TEST_CASE("users, groups and pipes of a mapped pod", "[root][userns]") {
   SKIP_UNLESS_MAPPED;
   Fixture fixture;
   const std::string text =
-      MappedOutput(fixture, "id; echo again > /proc/self/fd/1; cat /etc/secret; pwd; touch x; stat -c %u x",
+      MappedOutput(fixture, "id; echo again > /proc/self/fd/1; cat /etc/secret 2>&1; pwd; touch x; stat -c %u x",
                    [](ContainerSpec& spec) {
                      spec.user.image_user = "web";
                      spec.user.supplemental_groups = {4000};

@@ -225,11 +225,6 @@ TEST_CASE("what is not supported is refused by the name of its field", "[admissi
   CHECK(f.Reason().empty());
   f.pod.spec.containers[1].restartPolicyRules[0].action = "RestartAllContainers";
   CHECK(f.Message().empty());
-
-  f = Fixture();
-  f.pod.spec.volumes.resize(1);
-  f.pod.spec.volumes[0].emptyDir = kube::EmptyDirVolumeSource{"HugePages-2Mi", {}, {}};
-  CHECK(f.Message().find("spec.volumes[0].emptyDir.medium: HugePages-2Mi is ") == 0);
 }
 
 TEST_CASE("AppArmor profiles need a kernel that has it", "[admission]") {

@@ -149,7 +149,9 @@ class FakeVolumes : public VolumeManager {
     if (!error.ok()) co_return error;
     on_disk_.insert(pod->metadata.uid);
     if (!host_.Step("mounted")) co_return AgentIsDead();
-    co_return ReadyVolumes{};
+    ReadyVolumes ready;
+    for (const kube::Volume& volume : pod->spec.volumes) ready[volume.name];
+    co_return ready;
   }
   void Refresh(PodPtr) override {}
   kube::Task<absl::Status> Unmount(std::string uid) override {
