@@ -27,7 +27,7 @@ std::string Manifest(const std::string& name, const std::string& more = "", cons
                       "spec:\n  containers:\n  - name: a\n    image: app:1\n", spec);
 }
 
-absl::StatusOr<kube::Pod> Parse(const std::string& text) { return ParseStaticPod("/m/web.yaml", text, "Node-1", 1); }
+absl::StatusOr<kube::Pod> Parse(const std::string& text) { return ParseStaticPod("/m/web.yaml", text, "node-1", 1); }
 
 std::string Refused(const std::string& text) { return std::string(Parse(text).status().message()); }
 
@@ -91,6 +91,10 @@ struct Mirrors {
     const std::string prefix = "/api/v1/namespaces/default/pods/";
     Drop("default/" + request.path.substr(prefix.size(), request.path.find('?') - prefix.size()));
     return kube::Response{200, "{}"};
+  }
+  std::string Phase(const std::string& name) const {
+    const auto found = stored.find(name);
+    return found == stored.end() ? "" : found->second.status.phase;
   }
   void Drop(const std::string& name) {
     const auto found = stored.find(name);
@@ -166,7 +170,7 @@ TEST_CASE("a file's pod becomes this node's", "[static]") {
   CHECK(pod->metadata.annotations.at("kubernetes.io/config.source") == "file");
   CHECK(pod->metadata.annotations.contains("kubernetes.io/config.seen"));
   CHECK(pod->metadata.annotations.at("mine") == "x");
-  CHECK(pod->spec.nodeName == "Node-1");
+  CHECK(pod->spec.nodeName == "node-1");
   REQUIRE(pod->spec.tolerations.size() == 1);
   CHECK(pod->spec.tolerations[0].operator_ == "Exists");
   CHECK(pod->spec.tolerations[0].effect == "NoExecute");
@@ -175,10 +179,10 @@ TEST_CASE("a file's pod becomes this node's", "[static]") {
   CHECK(IsCriticalPod(*pod));
   // The same content is the same pod, whenever it is read; other content or another file is not.
   CHECK(Parse(Manifest("web"))->metadata.uid ==
-        ParseStaticPod("/m/web.yaml", Manifest("web"), "Node-1", 9)->metadata.uid);
+        ParseStaticPod("/m/web.yaml", Manifest("web"), "node-1", 9)->metadata.uid);
   CHECK(Parse(Manifest("web"))->metadata.uid != pod->metadata.uid);
   CHECK(Parse(Manifest("web"))->metadata.uid !=
-        ParseStaticPod("/m/b.yaml", Manifest("web"), "Node-1", 1)->metadata.uid);
+        ParseStaticPod("/m/b.yaml", Manifest("web"), "node-1", 1)->metadata.uid);
 }
 
 TEST_CASE("a file that is no static pod says why", "[static]") {
@@ -205,7 +209,7 @@ TEST_CASE("a file that is no static pod says why", "[static]") {
 
 TEST_CASE("a mirror is the pod, owned by its node", "[static]") {
   const auto pod = Parse(Manifest("web"));
-  const kube::Pod mirror = MakeMirrorPod(*pod, "Node-1", "node-uid");
+  const kube::Pod mirror = MakeMirrorPod(*pod, "node-1", "node-uid");
   CHECK(mirror.metadata.uid.empty());
   CHECK(mirror.metadata.annotations.at("kubernetes.io/config.mirror") == pod->metadata.uid);
   REQUIRE(mirror.metadata.ownerReferences.size() == 1);
@@ -278,17 +282,15 @@ TEST_CASE("a static pod runs without an API server and its mirror follows", "[st
   REQUIRE(agent.Until([&] { return world.host.Running("a"); }));
   CHECK(mirrors.stored.empty());
   mirrors.Connect();
-  REQUIRE(agent.Until([&] {
-    return mirrors.stored.contains("default/web-n1") && mirrors.stored["default/web-n1"].status.phase == "Running";
-  }));
+  REQUIRE(agent.Until([&] { return mirrors.Phase("default/web-n1") == "Running"; }));
   // Deleted by somebody: it comes back, the pod runs on.
   mirrors.Drop("default/web-n1");
-  REQUIRE(agent.Until([&] { return mirrors.made == 2 && mirrors.stored["default/web-n1"].status.phase == "Running"; }));
-  kube::Pod dying = mirrors.stored["default/web-n1"];
+  REQUIRE(agent.Until([&] { return mirrors.made == 2 && mirrors.Phase("default/web-n1") == "Running"; }));
+  kube::Pod dying = mirrors.stored.at("default/web-n1");
   dying.metadata.deletionTimestamp = kube::Time{1};
   dying.metadata.resourceVersion = std::to_string(++mirrors.version);
   mirrors.Tell(dying);
-  REQUIRE(agent.Until([&] { return mirrors.made == 3 && mirrors.stored["default/web-n1"].status.phase == "Running"; }));
+  REQUIRE(agent.Until([&] { return mirrors.made == 3 && mirrors.Phase("default/web-n1") == "Running"; }));
   CHECK(world.host.Starts("a") == 1);
   CHECK_FALSE(world.host.Reached("signal a 15"));
   // The file goes.
@@ -306,11 +308,11 @@ TEST_CASE("a changed file ends the pod before its successor starts", "[static]")
   const auto after = One(Manifest("web", "  labels: {version: two}\n"));
   mirrors.Desire(before);
   mirrors.Connect();
-  REQUIRE(agent.Until([&] { return mirrors.stored["default/web-n1"].status.phase == "Running"; }));
+  REQUIRE(agent.Until([&] { return mirrors.Phase("default/web-n1") == "Running"; }));
   mirrors.Desire(after);
   REQUIRE(agent.Until([&] {
-    const kube::Pod& mirror = mirrors.stored["default/web-n1"];
-    return mirror.metadata.labels.contains("version") && mirror.status.phase == "Running";
+    return mirrors.Phase("default/web-n1") == "Running" &&
+           mirrors.stored.at("default/web-n1").metadata.labels.contains("version");
   }));
   CHECK(world.host.Starts("a") == 2);
   CHECK(agent.workers->FindByUid(before[0]->metadata.uid) == nullptr);
@@ -337,7 +339,7 @@ TEST_CASE("static pods outlive the agent and the API server's silence", "[static
   Mirrors mirrors(world, agent);
   mirrors.Desire(pods);
   mirrors.Connect();
-  REQUIRE(agent.Until([&] { return mirrors.stored["default/web-n1"].status.phase == "Running"; }));
+  REQUIRE(agent.Until([&] { return mirrors.Phase("default/web-n1") == "Running"; }));
   CHECK(world.host.Starts("a") == 1);
   mirrors.Desire({});
   REQUIRE(agent.Until([&] { return agent.workers->empty(); }));

@@ -78,6 +78,7 @@ struct Cluster {
   kube::WorkerPool pool{1};
   std::vector<kube::PodCertificateRequest> made;
   int refuse_account = 0;  // so many times 403 first
+  bool visible = true;     // what is made can be seen
   ScriptedClient client{loop, [this](const ScriptedRequest& request) { return Serve(request); }};
   test::FakeEvents events;
   kube::TaskGroup tasks{loop};
@@ -104,12 +105,22 @@ struct Cluster {
       if (refuse_account-- > 0) return absl::PermissionDeniedError("no relationship found");
       return kube::Response{200, R"({"metadata":{"name":"cook","uid":"account-uid"}})"};
     }
-    if (request.method == "GET") return kube::Response{200, List("")};
+    if (request.method == "GET") return kube::Response{200, List(Visible())};
     auto made_now = kube::Decode<kube::PodCertificateRequest>(request.body);
     REQUIRE(made_now.ok());
     made_now->metadata.name = absl::StrCat("req-", made.size());
     made.push_back(*made_now);
+    const std::string line = Line("ADDED", kube::Encode(*made_now));
+    if (visible) loop.Post([this, line] { client.Push("podcertificaterequests", line); });
     return kube::Response{201, kube::Encode(*made_now)};
+  }
+
+  std::string Visible() const {
+    std::string items;
+    for (std::size_t i = 0; visible && i < made.size(); ++i) {
+      absl::StrAppend(&items, i == 0 ? "" : ",", kube::Encode(made[i]));
+    }
+    return items;
   }
 
   void Say(std::size_t index, const std::string& type, std::chrono::seconds refresh_in = std::chrono::hours(1)) {
@@ -268,6 +279,7 @@ TEST_CASE("a refused certificate is refused for good, with an event", "[trust]")
 
 TEST_CASE("a request that nobody sees any more is made again", "[trust]") {
   Cluster cluster;
+  cluster.visible = false;
   cluster.Track();
   REQUIRE(cluster.Until([&] { return cluster.made.size() == 2; }));
   cluster.certificates.Forget("u1");
