@@ -157,7 +157,8 @@ absl::StatusOr<std::vector<UniqueFd>> NativeSandbox::PrepareVolumes() const {
         break;
       case VolumeSource::Kind::kTmpfs:
       case VolumeSource::Kind::kHugePages: {
-        TmpfsSpec tmpfs{volume.source.size_bytes, volume.source.page_size_bytes, volume.source.mode, IdBase(), IdBase()};
+        TmpfsSpec tmpfs{volume.source.size_bytes, volume.source.page_size_bytes, volume.source.mode, IdBase(),
+                        IdBase()};
         if (volume.source.gid.has_value()) tmpfs.gid = IdBase() + *volume.source.gid;
         mounted = MountTmpfs(tmpfs);
         break;
