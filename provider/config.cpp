@@ -216,8 +216,9 @@ std::string ConfigJson(const Config& config) {
       ",\"allowPrivilegeEscalation\":", config.default_allow_privilege_escalation ? "true" : "false",
       "},\"userNamespaces\":{\"idsPerPod\":", config.user_namespace_ids_per_pod,
       "},\"network\":", quoted(config.network), ",\"cniConfDir\":", quoted(config.cni_conf_dir),
-      ",\"cniBinDir\":", quoted(absl::StrJoin(config.cni_bin_dirs, ",")), ",\"sandboxPoolSize\":", config.sandbox_pool_size,
-      ",\"maxParallelImagePulls\":", config.max_parallel_image_pulls, "}}");
+      ",\"cniBinDir\":", quoted(absl::StrJoin(config.cni_bin_dirs, ",")),
+      ",\"sandboxPoolSize\":", config.sandbox_pool_size, ",\"maxParallelImagePulls\":", config.max_parallel_image_pulls,
+      "}}");
 }
 
 }  // namespace burstlet::provider

@@ -119,8 +119,7 @@ std::string AppArmorProfileName(const std::optional<kube::AppArmorProfile>& prof
                                 const TranslateOptions& options) {
   if (!profile) return privileged ? "" : options.app_armor_default;
   if (profile->type == "Localhost") return profile->localhostProfile.value_or("");
-  if (profile->type == "RuntimeDefault")
-    return kAppArmorDefault;
+  if (profile->type == "RuntimeDefault") return kAppArmorDefault;
   return "";
 }
 

@@ -136,8 +136,8 @@ void MapIds(const Child& child, int mounted, const char* path) {
   Fail(child, errno, "failed to set MOUNT_ATTR_IDMAP on \"%s\"", path);
 }
 
-/// A directory of a detached mount, as a mount of its own. Before Linux 6.15 only what is attached can be cloned, so the
-/// mount stands at the target for a moment, in this namespace alone.
+/// A directory of a detached mount, as a mount of its own. Before Linux 6.15 only what is attached can be cloned, so
+/// the mount stands at the target for a moment, in this namespace alone.
 int CloneBelow(const Child& child, int mount_fd, const char* sub_path, const char* path) {
   Place(child, mount_fd, EnsureTarget(child, path, true), path);
   int found = OpenAt2(mount_fd, sub_path, O_PATH | O_DIRECTORY, kBeneath);

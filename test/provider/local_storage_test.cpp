@@ -1,6 +1,6 @@
 // Disk usage of pods: what is counted, against which limit, and how a pod above it ends.
-#include "kube/json.h"
 #include "provider/local_storage.h"
+#include "kube/json.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
