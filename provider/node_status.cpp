@@ -144,7 +144,8 @@ kube::NodeStatus BuildNodeStatus(const NodeInfo& info, const NodeConditionsInput
     if (!name.empty()) status.runtimeHandlers.push_back(Handler(name, input.user_namespaces));
   }
   status.features = kube::NodeFeatures{true};
-  status.declaredFeatures = {"ExtendWebSocketsToKubelet", "RestartAllContainersOnContainerExits"};
+  status.declaredFeatures = {"ExtendWebSocketsToKubelet", "InPlacePodLevelResourcesVerticalScaling",
+                             "RestartAllContainersOnContainerExits"};
   return status;
 }
 

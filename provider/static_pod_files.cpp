@@ -201,7 +201,8 @@ class DirectoryWatch : public StaticPodFiles {
       Look look = co_await kube::Offload(state->loop, state->pool, std::move(work));
       if (state->stopped) co_return;
       LogIfError(look.error, "Static pods not read");
-      Take(*state, std::move(look.files));
+      // The first word must be the whole truth: what runs since a former agent and is not named in it ends.
+      if (state->told || (!look.unsettled && look.error.ok())) Take(*state, std::move(look.files));
       const milliseconds pause = look.unsettled ? kSettled : state->check_frequency;
       co_await state->wake.WaitUntil(steady_clock::now() + pause);
     }

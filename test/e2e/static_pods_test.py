@@ -87,7 +87,7 @@ def test_a_changed_file_replaces_the_pod_and_its_mirror(env):
     before = mirror_ready(env, "app")
     place(env, "app", manifest(env, "app", labels={"version": "2"}))
     after = env.wait_for(f"pods/app-{NODE}",
-                         lambda p: p["metadata"]["labels"].get("version") == "2" and is_ready(p))
+                         lambda p: p["metadata"].get("labels", {}).get("version") == "2" and is_ready(p))
     assert container_id(after) != container_id(before)
     take_away(env, "app")
     env.wait_gone(f"pod/app-{NODE}")

@@ -13,8 +13,8 @@ import harness  # noqa: E402
 SLEEP = "trap 'exit 0' TERM; while :; do sleep 1; done"
 
 
-def shell(env, script, name="main", **fields):
-    return env.container(name, image="busybox:1", command=["sh", "-c", script], **fields)
+def shell(cluster, script, name="main", **fields):
+    return cluster.container(name, image="busybox:1", command=["sh", "-c", script], **fields)
 
 
 def mount(name, path, **fields):
@@ -39,13 +39,13 @@ def waiting_message(pod, name="main"):
     return container_status(pod, name).get("state", {}).get("waiting", {}).get("message", "")
 
 
-def script_result(env, name, script, **spec):
+def script_result(cluster, name, script, **spec):
     """Output of a shell script in a pod of its own that must succeed."""
     mounts, variables = spec.pop("mounts", []), spec.pop("env", [])
-    env.apply(env.pod(name, restartPolicy="Never",
-                      containers=[shell(env, script, volumeMounts=mounts, env=variables)], **spec))
-    pod = env.wait_for(f"pods/{name}", lambda p: p["status"].get("phase") in ("Succeeded", "Failed"))
-    text = env.logs_of(name)
+    cluster.apply(cluster.pod(name, restartPolicy="Never",
+                              containers=[shell(cluster, script, volumeMounts=mounts, env=variables)], **spec))
+    pod = cluster.wait_for(f"pods/{name}", lambda p: p["status"].get("phase") in ("Succeeded", "Failed"))
+    text = cluster.logs_of(name)
     assert pod["status"]["phase"] == "Succeeded", text
     return text
 
@@ -107,13 +107,13 @@ def from_file(name, key, path="app.env", **fields):
                                                        **fields}}}
 
 
-def env_file_pod(env, name, text, medium=None, **fields):
+def env_file_pod(cluster, name, text, medium=None, **fields):
     script = f"cat > /files/app.env <<'EOF'\n{text}\nEOF\nln -s /app.env /files/link\n" \
              "ln -s /etc/passwd /files/out; mkfifo /files/fifo; mknod /files/dev c 1 5 || true"
-    return env.pod(name, restartPolicy="Never", initContainers=[shell(
-        env, script, "write", volumeMounts=[mount("files", "/files")])],
+    return cluster.pod(name, restartPolicy="Never", initContainers=[shell(
+        cluster, script, "write", volumeMounts=[mount("files", "/files")])],
         volumes=[{"name": "files", "emptyDir": {"medium": medium} if medium else {}}],
-        containers=[shell(env, "env | grep ^V_ | sort", **fields)])
+        containers=[shell(cluster, "env | grep ^V_ | sort", **fields)])
 
 
 def test_a_variable_comes_from_a_file_that_an_init_container_wrote(env):
@@ -175,7 +175,7 @@ def test_trust_bundles_by_name_and_by_signer_are_merged_and_kept_fresh(env):
     env.node()
     first, second, third = (new_authority(env, f"ca{i}")[0] for i in range(3))
     signer = "example.com/trust"
-    env.apply(trust_bundle("plain", f"a comment\n{first}{first}"),
+    env.apply(trust_bundle("plain", f"a comment\n{first}"),
               trust_bundle("example.com:trust:one", first, signer, {"use": "yes"}),
               trust_bundle("example.com:trust:two", second, signer, {"use": "yes"}),
               trust_bundle("example.com:trust:other", third, signer, {"use": "no"}))
