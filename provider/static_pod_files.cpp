@@ -35,6 +35,8 @@ using std::chrono::steady_clock;
 constexpr std::size_t kMaxFileBytes = 10u << 20;
 /// A file that changed this lately may still be in the making: its writer's close (or the next look) tells.
 constexpr std::chrono::seconds kSettled{1};
+/// Of a file that never comes to rest, what is there after this long counts.
+constexpr std::chrono::seconds kPatience{10};
 constexpr std::uint32_t kFileEvents =
     IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
 
@@ -121,9 +123,9 @@ std::optional<Found> LookAt(const std::string& file, const std::string& node_nam
   return found;
 }
 
-/// `closed`: names whose writers have just finished.
+/// `closed`: names whose writers have just finished; `patient`: files in the making may be left for later.
 Look LookAround(const std::string& path, const std::string& node_name, const std::map<std::string, Found>& known,
-                const std::set<std::string>& closed) {
+                const std::set<std::string>& closed, bool patient) {
   Look look;
   const auto files = FilesAt(path);
   if (!files.ok()) {
@@ -134,7 +136,7 @@ Look LookAround(const std::string& path, const std::string& node_name, const std
   for (const std::string& file : *files) {
     const auto old = known.find(file);
     const Found* before = old == known.end() ? nullptr : &old->second;
-    const bool settled = closed.contains(file.substr(file.rfind('/') + 1));
+    const bool settled = !patient || closed.contains(file.substr(file.rfind('/') + 1));
     if (auto found = LookAt(file, node_name, before, settled)) {
       look.files[file] = *std::move(found);
       continue;
@@ -187,6 +189,7 @@ class DirectoryWatch : public StaticPodFiles {
     std::array<char, 16384> events;
     std::set<std::string> closed;
     std::map<std::string, Found> files;
+    kube::SteadyTime settled_at = steady_clock::now();
     bool told = false;
     bool stopped = false;
   };
@@ -196,11 +199,14 @@ class DirectoryWatch : public StaticPodFiles {
     while (!state->stopped) {
       // The watch comes before the look, so that nothing is missed in between.
       Watch(state);
+      const bool patient = steady_clock::now() - state->settled_at < kPatience;
       auto work = [path = state->path, node = state->node_name, known = state->files,
-                   closed = std::exchange(state->closed, {})] { return LookAround(path, node, known, closed); };
+                   closed = std::exchange(state->closed, {}),
+                   patient] { return LookAround(path, node, known, closed, patient); };
       Look look = co_await kube::Offload(state->loop, state->pool, std::move(work));
       if (state->stopped) co_return;
       LogIfError(look.error, "Static pods not read");
+      if (!look.unsettled) state->settled_at = steady_clock::now();
       // The first word must be the whole truth: what runs since a former agent and is not named in it ends.
       if (state->told || (!look.unsettled && look.error.ok())) Take(*state, std::move(look.files));
       const milliseconds pause = look.unsettled ? kSettled : state->check_frequency;

@@ -263,6 +263,15 @@ TEST_CASE("a file that is being written is not taken", "[static]") {
   REQUIRE(directory.Until({"b-n1", "whole-n1"}));
 }
 
+TEST_CASE("the first word waits for files that have just been written", "[static]") {
+  Directory directory;
+  directory.Write("a.yaml", Manifest("a"));
+  directory.files->Start();
+  REQUIRE(kube::test::RunTask(directory.loop, kube::test::Until(directory.loop, [&] { return directory.told > 0; })));
+  CHECK(directory.told == 1);
+  CHECK(directory.names == std::vector<std::string>{"a-n1"});
+}
+
 TEST_CASE("a directory that is not there yet is seen when it comes", "[static]") {
   Directory directory(std::chrono::milliseconds(20));
   fs::remove(directory.path);
