@@ -13,8 +13,8 @@ import harness  # noqa: E402
 SLEEP = "trap 'exit 0' TERM; while :; do sleep 1; done"
 
 
-def shell(cluster, script, name="main", **fields):
-    return cluster.container(name, image="busybox:1", command=["sh", "-c", script], **fields)
+def shell(env, script, name="main", variables=(), **fields):
+    return env.container(name, image="busybox:1", command=["sh", "-c", script]) | {"env": list(variables)} | fields
 
 
 def mount(name, path, **fields):
@@ -39,13 +39,12 @@ def waiting_message(pod, name="main"):
     return container_status(pod, name).get("state", {}).get("waiting", {}).get("message", "")
 
 
-def script_result(cluster, name, script, **spec):
+def script_result(env, name, script, mounts=(), variables=(), **spec):
     """Output of a shell script in a pod of its own that must succeed."""
-    mounts, variables = spec.pop("mounts", []), spec.pop("env", [])
-    cluster.apply(cluster.pod(name, restartPolicy="Never",
-                              containers=[shell(cluster, script, volumeMounts=mounts, env=variables)], **spec))
-    pod = cluster.wait_for(f"pods/{name}", lambda p: p["status"].get("phase") in ("Succeeded", "Failed"))
-    text = cluster.logs_of(name)
+    env.apply(env.pod(name, restartPolicy="Never", containers=[
+        shell(env, script, variables=variables, volumeMounts=list(mounts))], **spec))
+    pod = env.wait_for(f"pods/{name}", lambda p: p["status"].get("phase") in ("Succeeded", "Failed"))
+    text = env.logs_of(name)
     assert pod["status"]["phase"] == "Succeeded", text
     return text
 
@@ -107,22 +106,22 @@ def from_file(name, key, path="app.env", **fields):
                                                        **fields}}}
 
 
-def env_file_pod(cluster, name, text, medium=None, **fields):
+def env_file_pod(env, name, text, variables, medium=None):
     script = f"cat > /files/app.env <<'EOF'\n{text}\nEOF\nln -s /app.env /files/link\n" \
              "ln -s /etc/passwd /files/out; mkfifo /files/fifo; mknod /files/dev c 1 5 || true"
-    return cluster.pod(name, restartPolicy="Never", initContainers=[shell(
-        cluster, script, "write", volumeMounts=[mount("files", "/files")])],
+    return env.pod(name, restartPolicy="Never", initContainers=[shell(
+        env, script, "write", volumeMounts=[mount("files", "/files")])],
         volumes=[{"name": "files", "emptyDir": {"medium": medium} if medium else {}}],
-        containers=[shell(cluster, "env | grep ^V_ | sort", **fields)])
+        containers=[shell(env, "env | grep ^V_ | sort", variables=variables)])
 
 
 def test_a_variable_comes_from_a_file_that_an_init_container_wrote(env):
     env.node()
     text = "# ours\nA='one two' # comment\nMULTI='line 1\nline 2'\nEMPTY=''"
     for name, medium in (("on-disk", None), ("in-memory", "Memory")):
-        env.apply(env_file_pod(env, name, text, medium, env=[
+        env.apply(env_file_pod(env, name, text, [
             from_file("V_A", "A"), from_file("V_LINK", "A", "link"), from_file("V_MULTI", "MULTI"),
-            from_file("V_NONE", "NONE", optional=True), from_file("V_EMPTY", "EMPTY", optional=True)]))
+            from_file("V_NONE", "NONE", optional=True), from_file("V_EMPTY", "EMPTY", optional=True)], medium))
         env.wait(f"pod/{name}", "jsonpath={.status.phase}=Succeeded")
         assert env.logs_of(name) == "V_A=one two\nV_LINK=one two\nV_MULTI=line 1\n", env.logs_of(name)
 
@@ -131,9 +130,9 @@ def test_an_environment_file_that_is_none_keeps_the_container_waiting(env):
     env.node()
     wrong = {"missing": "nowhere", "fifo": "fifo", "device": "dev", "outside": "out"}
     for name, path in wrong.items():
-        env.apply(env_file_pod(env, name, "A='1'", env=[from_file("V_A", "A", path)]))
-    env.apply(env_file_pod(env, "no-key", "A='1'", env=[from_file("V_A", "B")]))
-    env.apply(env_file_pod(env, "malformed", "A=1", env=[from_file("V_A", "A")]))
+        env.apply(env_file_pod(env, name, "A='1'", [from_file("V_A", "A", path)]))
+    env.apply(env_file_pod(env, "no-key", "A='1'", [from_file("V_A", "B")]))
+    env.apply(env_file_pod(env, "malformed", "A=1", [from_file("V_A", "A")]))
     for name in (*wrong, "malformed"):
         pod = env.wait_for(f"pods/{name}", lambda p: waiting_reason(p) == "CreateContainerConfigError")
         assert waiting_message(pod) == "couldn't parse env file", pod["status"]
@@ -175,7 +174,7 @@ def test_trust_bundles_by_name_and_by_signer_are_merged_and_kept_fresh(env):
     env.node()
     first, second, third = (new_authority(env, f"ca{i}")[0] for i in range(3))
     signer = "example.com/trust"
-    env.apply(trust_bundle("plain", f"a comment\n{first}"),
+    env.apply(trust_bundle("plain", first),
               trust_bundle("example.com:trust:one", first, signer, {"use": "yes"}),
               trust_bundle("example.com:trust:two", second, signer, {"use": "yes"}),
               trust_bundle("example.com:trust:other", third, signer, {"use": "no"}))
@@ -308,7 +307,7 @@ def test_a_sub_path_is_made_or_found_and_never_leads_out(env):
     env.kubectl("create", "configmap", "parts", "--from-literal=a=1", "--from-literal=b=2")
     text = script_result(
         env, "parts", "cat /only/a; ls /only; echo x > /made/x; cat /all/deep/parts/x; cat /mine/x",
-        env=[{"name": "ME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+        variables=[{"name": "ME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
         volumes=[{"name": "map", "configMap": {"name": "parts"}}, {"name": "disk", "emptyDir": {}}],
         mounts=[mount("map", "/only/a", subPath="a"), mount("disk", "/made", subPath="deep/parts"),
                 mount("disk", "/mine", subPathExpr="deep/$(ME)"), mount("disk", "/all")])
