@@ -189,7 +189,7 @@ class DirectoryWatch : public StaticPodFiles {
     std::array<char, 16384> events;
     std::set<std::string> closed;
     std::map<std::string, Found> files;
-    kube::SteadyTime settled_at = steady_clock::now();
+    std::optional<kube::SteadyTime> unsettled_since;
     bool told = false;
     bool stopped = false;
   };
@@ -199,14 +199,15 @@ class DirectoryWatch : public StaticPodFiles {
     while (!state->stopped) {
       // The watch comes before the look, so that nothing is missed in between.
       Watch(state);
-      const bool patient = steady_clock::now() - state->settled_at < kPatience;
+      const bool patient = !state->unsettled_since || steady_clock::now() - *state->unsettled_since < kPatience;
       auto work = [path = state->path, node = state->node_name, known = state->files,
                    closed = std::exchange(state->closed, {}),
                    patient] { return LookAround(path, node, known, closed, patient); };
       Look look = co_await kube::Offload(state->loop, state->pool, std::move(work));
       if (state->stopped) co_return;
       LogIfError(look.error, "Static pods not read");
-      if (!look.unsettled) state->settled_at = steady_clock::now();
+      if (!look.unsettled) state->unsettled_since.reset();
+      if (look.unsettled && !state->unsettled_since) state->unsettled_since = steady_clock::now();
       // The first word must be the whole truth: what runs since a former agent and is not named in it ends.
       if (state->told || (!look.unsettled && look.error.ok())) Take(*state, std::move(look.files));
       const milliseconds pause = look.unsettled ? kSettled : state->check_frequency;

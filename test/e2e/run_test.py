@@ -274,10 +274,10 @@ def test_an_image_that_is_not_there_is_told(env, place):
 @here
 def test_a_pod_that_is_refused_names_its_field(env, place):
     refused = pod(env, "refused", "true")
-    refused["spec"]["containers"][0]["securityContext"] = {"seLinuxOptions": {"level": "s0:c1,c2"}}
+    refused["spec"]["volumes"] = [{"name": "far", "nfs": {"server": "192.0.2.1", "path": "/"}}]
     result = place.write(refused).run()
     assert result.returncode != 0, result.stderr
-    assert "spec.containers[0].securityContext.seLinuxOptions" in result.stderr, result.stderr
+    assert "spec.volumes[0].nfs" in result.stderr, result.stderr
 
 
 @here
