@@ -67,4 +67,4 @@ def selection():
     with open(os.path.join(HERE, "selection.txt"), encoding="utf-8") as source:
         lines = [line.strip() for line in source]
     names = [line for line in lines if line and not line.startswith("#")]
-    return names, "^(" + "|".join(re.escape(name) for name in names) + ")$"
+    return names, "(" + "|".join(re.escape(name) for name in names) + ")$"

@@ -152,11 +152,6 @@ def test_the_network_outlives_the_agent_and_goes_with_the_pod(env):
     assert not any(uid in path for path in named(node))
 
 
-def test_the_plugin_bandwidth_is_told_a_pods_limits(env):
-    cluster(env)
-    checks.bandwidth(env, egress=False)  # egress needs interfaces of the kind ifb, which few kernels have loaded
-
-
 def test_a_failing_plugin_is_told_and_undone(env):
     node = cluster(env)
     folder = node.config["cniConfDir"]
@@ -170,7 +165,6 @@ def test_a_failing_plugin_is_told_and_undone(env):
     harness.until(lambda: any('failed to find plugin "no-such-plugin" in path [/usr/lib/cni]' in message
                               for _, message in env.events("unlucky")), 30, "the event names the plugin")
     os.unlink(path)
-    checks.ips(env, "unlucky")  # the next try is by the configuration that is there now
     env.delete("pod unlucky")
     harness.until(lambda: set(os.listdir("/run/burstlet-cni-test/pods")) - {"last_reserved_ip.0"} <= before, 30,
                   "no address is left behind")
@@ -180,7 +174,8 @@ def test_nothing_is_left_when_the_pods_are_gone(env):
     node = cluster(env)
     for kind, name in (("daemonset", "kube-proxy"), ("deployment", "coredns")):
         env.kubectl("delete", kind, name, "--wait=false", ns=services.SYSTEM)
-    env.kubectl("delete", "pods", "--all", "--all-namespaces", "--force", "--grace-period=0", "--wait=false")
+    env.kubectl("delete", "pods", "--all", "--all-namespaces", "--force", "--grace-period=0", "--wait=false",
+                check=False)  # the DaemonSet's and the Deployment's own go meanwhile
     harness.until(lambda: not named(node) and not os.listdir(os.path.join(node.root_dir, "cni")), 60, "all is taken down")
     left = [name for name in os.listdir("/run/burstlet-cni-test/pods") if name[0].isdigit()]
     assert not left, left
