@@ -55,7 +55,9 @@ class Suite:
         with open(log, "w", encoding="utf-8") as out:
             subprocess.run(command, cwd=self.env.dir, stdin=subprocess.DEVNULL, stdout=out,
                            stderr=out, check=False,
-                           env={**os.environ, "KUBE_TEST_REPO_LIST": repositories})
+                           env={**os.environ, "KUBE_TEST_REPO_LIST": repositories,
+                                # Its kubectl leaves temporary files behind.
+                                "TMPDIR": self.env.dir})
         if not os.path.exists(record):
             with open(log, encoding="utf-8", errors="replace") as source:
                 raise harness.CommandError(command, 1, "", source.read()[-1500:])
