@@ -152,21 +152,6 @@ def test_the_network_outlives_the_agent_and_goes_with_the_pod(env):
     assert not any(uid in path for path in named(node))
 
 
-def test_a_missing_plugin_is_told_and_the_pod_can_go(env):
-    node = cluster(env)
-    folder = node.config["cniConfDir"]
-    broken = network()
-    broken["plugins"].append({"type": "no-such-plugin"})
-    path = os.path.join(folder, "00-broken.conflist")
-    with open(path, "w", encoding="utf-8") as out:
-        json.dump(broken, out)
-    env.apply(services.netexec(env, "unlucky"))
-    harness.until(lambda: any('failed to find plugin "no-such-plugin" in path [/usr/lib/cni]' in message
-                              for _, message in env.events("unlucky")), 30, "the event names the plugin")
-    os.unlink(path)
-    env.delete("pod unlucky")
-
-
 def test_nothing_is_left_when_the_pods_are_gone(env):
     node = cluster(env)
     for kind, name in (("daemonset", "kube-proxy"), ("deployment", "coredns")):
