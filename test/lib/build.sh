@@ -26,7 +26,7 @@ build_fuzzers() {
 build_coverage() {
   cd "$root" || return 1
   cmake --preset dev -B "$root/build-coverage" \
-    -DCMAKE_CXX_FLAGS="-O0 -g -fprofile-instr-generate -fcoverage-mapping" || return 1
+    -DCMAKE_CXX_FLAGS="-O1 -g -fprofile-instr-generate -fcoverage-mapping" || return 1
   cmake --build "$root/build-coverage"
 }
 
