@@ -59,8 +59,10 @@ void Start(kube::Loop& loop, const GrpcProbe& probe, std::chrono::milliseconds l
   call->channel = OpenChannel(probe);
   call->stub = std::make_unique<grpc::GenericStub>(call->channel);
   call->stub->UnaryCall(&call->context, "/grpc.health.v1.Health/Check", grpc::StubOptions(), &call->request,
-                        &call->response, [&loop, call](grpc::Status status) {
-                          loop.Post([call, status = std::move(status)] {
+                        &call->response, [&loop, call](grpc::Status status) mutable {
+                          // No reference may stay here: the last one ends the channel, which
+                          // must not happen on gRPC's own thread (it would wait for itself).
+                          loop.Post([call = std::move(call), status = std::move(status)] {
                             call->status = status;
                             call->done.Set();
                           });
