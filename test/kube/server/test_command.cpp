@@ -82,6 +82,7 @@ ExecSession WithTerminal(const ExecRequest& request, pid_t* pid) {
 ExecSession WithPipes(const ExecRequest& request, pid_t* pid) {
   const Pipe in = MakePipe(), out = MakePipe(), err = MakePipe();
   *pid = fork();
+  setpgid(*pid, *pid);  // by both, so that it is done whoever runs first
   if (*pid == 0) {
     dup2(request.want_stdin ? in.read : open("/dev/null", O_RDONLY), 0);
     dup2(request.want_stdout ? out.write : open("/dev/null", O_WRONLY), 1);
@@ -119,7 +120,7 @@ std::function<void(ExecRequest, Reply<ExecSession>)> LocalCommands(std::shared_p
     session.exit_fd = ExitFd(pid);
     session.abandon = [pid, abandoned] {
       ++*abandoned;
-      kill(pid, SIGKILL);
+      kill(-pid, SIGKILL);  // the shell and what it has started
     };
     reply(session);
   };
