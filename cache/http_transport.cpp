@@ -1,5 +1,3 @@
-// Boost's old names are what cpprestsdk's headers are written with.
-#undef BOOST_ASIO_NO_DEPRECATED
 #include "cache/http_transport.h"
 
 #include <cpprest/http_client.h>

@@ -3,9 +3,6 @@
 // cpprestsdk works on its own threads; every completion and every line comes to the loop through one LoopGate, which a
 // destroyed client has closed. What a transport thread touches is a Call; what the loop waits with is a Waiter in the
 // coroutine's frame, known to the Call only on the loop. Exceptions of the library end here.
-
-// cpprestsdk's headers still say io_service; the define only hides such names.
-#undef BOOST_ASIO_NO_DEPRECATED
 #include <utility>
 
 #include <cpprest/http_client.h>

@@ -235,7 +235,10 @@ class Env:
                     last = event["object"]
                     if predicate(last):
                         return last
-        shown = json.dumps((last or {}).get("status"))[:1500]
+        status = dict((last or {}).get("status") or {})
+        status["conditions"] = [f'{c["type"]}={c["status"]}' for c in status.get("conditions", [])]
+        order = ("phase", "reason", "message", "containerStatuses", "initContainerStatuses", "conditions")
+        shown = json.dumps({**{k: status[k] for k in order if k in status}, **status})[:1500]
         raise AssertionError(f"not within {timeout} s: {what}, its last status: {shown}")
 
     def _watch(self, path, deadline):
@@ -358,7 +361,7 @@ def _run_test(env, name, function):
         why = f"not within {getattr(function, 'limit', 180)} s"
         traceback.print_exc(file=sys.stdout)
     except Exception as error:  # pylint: disable=broad-except
-        why = " ".join((str(error) or type(error).__name__).split())[:400]
+        why = " ".join((str(error) or type(error).__name__).split())[:1200]
         traceback.print_exc(file=sys.stdout)
     finally:
         signal.alarm(0)
