@@ -1,73 +1,23 @@
 #include "provider/prober/grpc_runner.h"
 
-#include <grpc/support/log.h>
-#include <grpcpp/channel.h>
-#include <grpcpp/create_channel.h>
-#include <grpcpp/generic/generic_stub.h>
-#include <grpcpp/security/credentials.h>
-#include <grpcpp/support/byte_buffer.h>
-#include <grpcpp/support/channel_arguments.h>
-
+#include <array>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <iterator>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "kube/async/signal_event.h"
-#include "metrics/log.h"
 #include "provider/prober/dialer.h"
+#include "provider/prober/grpc_call.h"
 
 namespace burstlet::provider {
 namespace {
 
+using boost::asio::ip::tcp;
+
 constexpr std::uint64_t kServing = 1;
-
-struct Call {
-  explicit Call(kube::Loop& loop) : done(loop) {}
-  grpc::ClientContext context;
-  grpc::ByteBuffer request, response;
-  std::shared_ptr<grpc::Channel> channel;
-  std::unique_ptr<grpc::GenericStub> stub;
-  kube::SignalEvent done;  // loop thread
-  grpc::Status status;
-};
-
-/// gRPC's own remarks go to our log, and only when somebody wants to hear them.
-void LogRemark(gpr_log_func_args* remark) { V(6, "gRPC", {{"message", std::string(remark->message)}}); }
-
-std::shared_ptr<grpc::Channel> OpenChannel(const GrpcProbe& probe) {
-  [[maybe_unused]] static const bool quiet = [] {
-    gpr_set_log_function(LogRemark);
-    return true;
-  }();
-  grpc::ChannelArguments arguments;
-  arguments.SetUserAgentPrefix("kube-probe/1.37");
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  // Each look is a connection of its own, as the kubelet's: a server that takes no new ones has failed.
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  arguments.SetMaxReceiveMessageSize(static_cast<int>(kMaxProbeOutput));
-  const char* family = probe.host.find(':') == std::string::npos ? "ipv4:" : "ipv6:";
-  return grpc::CreateCustomChannel(absl::StrCat(family, JoinHostPort(probe.host, probe.port)),
-                                   grpc::InsecureChannelCredentials(), arguments);
-}
-
-void Start(kube::Loop& loop, const GrpcProbe& probe, std::chrono::milliseconds left,
-           const std::shared_ptr<Call>& call) {
-  const std::string bytes = EncodeHealthRequest(probe.service);
-  const grpc::Slice slice(bytes);
-  call->request = grpc::ByteBuffer(&slice, 1);
-  call->context.set_deadline(std::chrono::system_clock::now() + left);
-  call->channel = OpenChannel(probe);
-  call->stub = std::make_unique<grpc::GenericStub>(call->channel);
-  call->stub->UnaryCall(&call->context, "/grpc.health.v1.Health/Check", grpc::StubOptions(), &call->request,
-                        &call->response, [&loop, call](grpc::Status status) mutable {
-                          // No reference may stay here: the last one ends the channel, which
-                          // must not happen on gRPC's own thread (it would wait for itself).
-                          loop.Post([call = std::move(call), status = std::move(status)] {
-                            call->status = status;
-                            call->done.Set();
-                          });
-                        });
-}
 
 std::string StatusName(std::uint64_t status) {
   static constexpr const char* kNames[] = {"UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"};
@@ -79,31 +29,27 @@ ProbeOutcome Failure(std::string output) {
   return {ProbeResult::kFailure, std::move(output)};
 }
 
-ProbeOutcome FailedCall(const GrpcProbe& probe, const grpc::Status& status, bool connected) {
+ProbeOutcome NotConnected(const GrpcProbe& probe, bool timed_out, const std::string& why) {
   const std::string address = JoinHostPort(probe.host, probe.port);
-  const std::string within = absl::StrCat(probe.timeout.count(), "s");
-  switch (status.error_code()) {
-    case grpc::StatusCode::UNIMPLEMENTED:
-      return Failure(
-          absl::StrCat("error: this server does not implement the grpc health protocol "
-                       "(grpc.health.v1.Health): ",
-                       status.error_message()));
-    case grpc::StatusCode::DEADLINE_EXCEEDED:
-      if (connected) return Failure(absl::StrCat("timeout: health rpc did not complete within ", within));
-      return Failure(absl::StrCat("timeout: failed to connect service \"", address, "\" within ", within,
-                                  ": context deadline exceeded"));
-    default:
-      if (!connected)
-        return Failure(absl::StrCat("error: failed to connect service at \"", address, "\": ", status.error_message()));
-      return Failure(absl::StrCat("error: health rpc probe failed: ", status.error_message()));
+  if (timed_out) {
+    return Failure(absl::StrCat("timeout: failed to connect service \"", address, "\" within ", probe.timeout.count(),
+                                "s: context deadline exceeded"));
   }
+  return Failure(absl::StrCat("error: failed to connect service at \"", address, "\": ", why));
 }
 
-ProbeOutcome Answered(const grpc::ByteBuffer& response) {
-  std::vector<grpc::Slice> slices;
-  if (!response.Dump(&slices).ok()) return Failure("error: health rpc probe failed: the answer can't be read");
-  std::string message;
-  for (const grpc::Slice& slice : slices) message.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+ProbeOutcome FailedCall(const GrpcProbe& probe, const GrpcCall& call, bool timed_out) {
+  if (!call.ready()) return NotConnected(probe, timed_out, call.error());
+  if (timed_out || call.code() == GrpcCode::kDeadlineExceeded)
+    return Failure(absl::StrCat("timeout: health rpc did not complete within ", probe.timeout.count(), "s"));
+  if (call.code() == GrpcCode::kUnimplemented) {
+    return Failure(absl::StrCat(
+        "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): ", call.error()));
+  }
+  return Failure(absl::StrCat("error: health rpc probe failed: ", call.error()));
+}
+
+ProbeOutcome Answered(const std::string& message) {
   const auto status = ParseHealthStatus(message);
   if (!status) return Failure("error: health rpc probe failed: the answer is no HealthCheckResponse");
   if (*status != kServing)
@@ -111,21 +57,51 @@ ProbeOutcome Answered(const grpc::ByteBuffer& response) {
   return {ProbeResult::kSuccess, "service healthy"};
 }
 
+/// Until the call is done or the connection ends, which the guard can make it do.
+kube::Task<void> Exchange(tcp::socket& socket, GrpcCall& call) {
+  std::array<char, 4096> buffer;
+  while (!call.done()) {
+    const std::string output = call.TakeOutput();
+    boost::system::error_code error;
+    if (!output.empty()) {
+      co_await boost::asio::async_write(socket, boost::asio::buffer(output),
+                                        boost::asio::redirect_error(boost::asio::use_awaitable, error));
+    }
+    std::size_t size = 0;
+    if (!error && !call.done()) {
+      size = co_await socket.async_read_some(boost::asio::buffer(buffer),
+                                             boost::asio::redirect_error(boost::asio::use_awaitable, error));
+    }
+    if (error) {
+      call.Closed(error == boost::asio::error::eof ? "the server closed the connection" : error.message());
+    } else {
+      call.Feed({buffer.data(), size});
+    }
+  }
+}
+
 }  // namespace
 
 kube::Task<ProbeOutcome> RunGrpcProbe(kube::Loop& loop, GrpcProbe probe, std::shared_ptr<ProbeGuard> guard) {
-  auto call = std::make_shared<Call>(loop);
-  const auto left =
+  // Each look is a connection of its own, as the kubelet's: a server that takes no new ones has failed.
+  auto dialed = co_await Dial(loop, probe.host, probe.port, guard);
+  if (!dialed.ok()) {
+    guard->OnEnd({});
+    co_return NotConnected(probe, guard->timed_out(), std::string(dialed.status().message()));
+  }
+  const std::shared_ptr<tcp::socket> socket = *dialed;
+  GrpcCall::Request request;
+  request.authority = JoinHostPort(probe.host, probe.port);
+  request.path = "/grpc.health.v1.Health/Check";
+  request.message = EncodeHealthRequest(probe.service);
+  request.user_agent = "kube-probe/1.37";
+  request.timeout =
       std::chrono::duration_cast<std::chrono::milliseconds>(guard->deadline() - kube::SteadyTime::clock::now());
-  Start(loop, probe, left, call);
-  guard->OnEnd([call] { call->context.TryCancel(); });
-  co_await call->done.Wait();
+  GrpcCall call(std::move(request));
+  co_await Exchange(*socket, call);
   guard->OnEnd({});
-  const bool connected = call->channel->GetState(false) == GRPC_CHANNEL_READY;
-  if (call->status.ok()) co_return Answered(call->response);
-  grpc::Status status = call->status;
-  if (guard->timed_out()) status = grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "");
-  co_return FailedCall(probe, status, connected);
+  if (call.code() == GrpcCode::kOk) co_return Answered(call.message());
+  co_return FailedCall(probe, call, guard->timed_out());
 }
 
 }  // namespace burstlet::provider

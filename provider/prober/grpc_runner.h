@@ -1,7 +1,7 @@
 // grpc: asks a server's health service, grpc.health.v1.Health/Check, and goes by its answer.
 //
-// Source: pkg/probe/grpc/grpc.go; the service: grpc/health/v1/health.proto. Loop thread only; the call itself runs on
-// gRPC's own threads, which start with the first such probe of the process. Takes until the guard fires at most.
+// Source: pkg/probe/grpc/grpc.go; the service: grpc/health/v1/health.proto. Loop thread only. Takes
+// until the guard fires at most.
 #pragma once
 
 #include <chrono>

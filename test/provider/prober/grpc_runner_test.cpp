@@ -11,6 +11,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "provider/prober/grpc_call.h"
 #include "test/provider/loop_runner.h"
 
 namespace burstlet::provider {
@@ -72,6 +73,24 @@ struct SilentServer {
   int port() const { return acceptor.local_endpoint().port(); }
 };
 
+enum FrameType : char { kData = 0, kHeaders = 1, kSettings = 4 };
+enum FrameFlag : int { kEndStream = 1, kEndHeaders = 4 };
+
+/// A frame of HTTP/2 (RFC 9113, 4.1) as a server sends it on the one stream; SETTINGS are the connection's.
+std::string ServerFrame(FrameType type, int flags, const std::string& payload) {
+  std::string frame;
+  for (int shift = 16; shift >= 0; shift -= 8) frame += static_cast<char>(payload.size() >> shift & 0xff);
+  frame += static_cast<char>(type);
+  frame += static_cast<char>(flags);
+  frame += std::string("\0\0\0", 3) + static_cast<char>(type == kSettings ? 0 : 1);
+  return frame + payload;
+}
+
+/// A header field without indexing (RFC 7541, 6.2.2); both parts shorter than 127 bytes.
+std::string Literal(const std::string& name, const std::string& value) {
+  return std::string(1, '\0') + static_cast<char>(name.size()) + name + static_cast<char>(value.size()) + value;
+}
+
 }  // namespace
 
 TEST_CASE("a gRPC probe goes by what the health service says of the server or of one service", "[prober]") {
@@ -113,6 +132,60 @@ TEST_CASE("a gRPC probe of a server that keeps silent ends at its time, or when 
   CHECK(late.result == ProbeResult::kFailure);
   CHECK(absl::StartsWith(late.output, "timeout: "));
   CHECK(Look(server.port(), "", seconds(15), true).result == ProbeResult::kFailure);
+}
+
+TEST_CASE("a server that is none of gRPC is told from one that is", "[prober]") {
+  GrpcCall call({"10.0.0.7:80", "/grpc.health.v1.Health/Check", "", "test", std::chrono::seconds(1)});
+  const std::string sent = call.TakeOutput();
+  CHECK(absl::StartsWith(sent, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
+  call.Feed("HTTP/1.1 400 Bad Request\r\n\r\n");
+  CHECK_FALSE(call.TakeOutput().empty());  // says goodbye
+  CHECK(call.done());
+  CHECK(call.code() == GrpcCode::kUnavailable);
+  CHECK_FALSE(call.ready());
+}
+
+TEST_CASE("an answer is bounded and must be one whole message", "[prober]") {
+  struct Answer {
+    std::string data;
+    GrpcCode code;
+  };
+  const Answer answers[] = {
+      {std::string("\0\0\0\0\2\x08\1", 7), GrpcCode::kOk},
+      {std::string("\0\0\0\0\3\x08\1", 7), GrpcCode::kInternal},  // says more than there is
+      {std::string("\0\0\0\0\1\x08\1", 7), GrpcCode::kInternal},  // says less
+      {std::string("\1\0\0\0\2\x08\1", 7), GrpcCode::kInternal},  // compressed
+      {std::string("\0\0", 2), GrpcCode::kInternal},
+      {std::string(16000, 'x'), GrpcCode::kResourceExhausted},
+  };
+  for (const Answer& answer : answers) {
+    GrpcCall call({"10.0.0.7:80", "/grpc.health.v1.Health/Check", "", "test", std::chrono::seconds(1)});
+    (void)call.TakeOutput();
+    call.Feed(ServerFrame(kSettings, 0, ""));
+    call.Feed(
+        ServerFrame(kHeaders, kEndHeaders, Literal(":status", "200") + Literal("content-type", "application/grpc")));
+    call.Feed(ServerFrame(kData, 0, answer.data));
+    call.Feed(ServerFrame(kHeaders, kEndHeaders | kEndStream, Literal("grpc-status", "0")));
+    CHECK(call.done());
+    CHECK(call.code() == answer.code);
+  }
+}
+
+TEST_CASE("the server's words come percent-encoded, and its HTTP status counts where it says none", "[prober]") {
+  const auto answer = [](const std::string& headers) {
+    auto call = std::make_unique<GrpcCall>(
+        GrpcCall::Request{"10.0.0.7:80", "/grpc.health.v1.Health/Check", "", "test", std::chrono::seconds(1)});
+    (void)call->TakeOutput();
+    call->Feed(ServerFrame(kSettings, 0, "") + ServerFrame(kHeaders, kEndHeaders | kEndStream, headers));
+    return call;
+  };
+  const auto busy = answer(Literal(":status", "200") + Literal("content-type", "application/grpc") +
+                           Literal("grpc-status", "14") + Literal("grpc-message", "too%20busy %zz%"));
+  CHECK(busy->code() == GrpcCode::kUnavailable);
+  CHECK(busy->error() == "too busy %zz%");
+  CHECK(answer(Literal(":status", "404"))->code() == GrpcCode::kUnimplemented);
+  CHECK(answer(Literal(":status", "503"))->code() == GrpcCode::kUnavailable);
+  CHECK(answer(Literal(":status", "200"))->error() == "the server's answer is not of gRPC");
 }
 
 TEST_CASE("health messages are parsed with bounds", "[prober]") {
