@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "kube/api/quantity.h"
 #include "metrics/log.h"
-#include "metrics/status.h"
+#include "provider/stats/disk_usage.h"
 #include "provider/translate/resources.h"
 #include "provider/volumes/empty_dir.h"
 #include "sandbox/paths.h"
@@ -49,8 +49,9 @@ std::optional<std::string> ContainerExcess(const std::vector<kube::Container>& c
 }
 
 std::int64_t UsageOrNothing(const std::string& directory) {
-  auto usage = BytesOnDisk(directory);
-  if (usage.ok()) return *usage;
+  const auto usage = MeasureTree(directory);
+  if (usage.ok()) return static_cast<std::int64_t>(usage->bytes);
+  if (absl::IsNotFound(usage.status())) return 0;
   Warn("Disk usage not measured", {{"path", directory}, {"err", usage.status().ToString()}});
   return 0;
 }

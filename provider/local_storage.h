@@ -14,7 +14,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "kube/async/offload.h"
 #include "kube/async/task_group.h"
 #include "provider/paths.h"
@@ -37,11 +36,6 @@ std::optional<std::string> LocalStorageExcess(const kube::Pod& pod, const LocalS
 
 /// Critical pods are never evicted by their node (kubelet/types, IsCriticalPod).
 bool IsCritical(const kube::Pod& pod);
-
-/// Blocks in use below a directory, in bytes, itself included; a file with several names counts once. Links are not
-/// followed, other file systems not entered. 0 when it does not exist. A tree with very many directories is measured
-/// in part: memory stays bounded, whatever a container makes. Blocking; any thread.
-absl::StatusOr<std::int64_t> BytesOnDisk(const std::string& directory);
 
 /// Directories that belong to a pod.
 struct LocalStorageSources {

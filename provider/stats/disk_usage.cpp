@@ -20,6 +20,10 @@ namespace {
 
 using sandbox::UniqueFd;
 
+/// Directories that wait to be read, and files with several names that are remembered: memory stays bounded, whatever a
+/// container makes. What is beyond is not entered, or counted by each of its names.
+constexpr std::size_t kMostRemembered = 200'000;
+
 std::int64_t Now() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
       .count();
@@ -50,6 +54,7 @@ class Walk {
       }
       const std::string name = std::move(level.directories.back());
       level.directories.pop_back();
+      --waiting_;
       UniqueFd child(openat(directory.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
       if (!child.valid()) continue;  // gone
       if (Enter(child).ok()) directory = std::move(child);
@@ -58,7 +63,8 @@ class Walk {
   }
 
   void Count(const struct stat& status) {
-    if (status.st_nlink > 1 && !S_ISDIR(status.st_mode) && !linked_.emplace(status.st_dev, status.st_ino).second)
+    if (status.st_nlink > 1 && !S_ISDIR(status.st_mode) && linked_.size() < kMostRemembered &&
+        !linked_.emplace(status.st_dev, status.st_ino).second)
       return;
     usage_.bytes += static_cast<std::uint64_t>(status.st_blocks) * 512;
     ++usage_.inodes;
@@ -86,7 +92,9 @@ class Walk {
       if (fstatat(directory.get(), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0) continue;
       if (status.st_dev != own.st_dev) continue;
       Count(status);
-      if (S_ISDIR(status.st_mode)) level.directories.emplace_back(name);
+      if (!S_ISDIR(status.st_mode) || waiting_ >= kMostRemembered) continue;
+      level.directories.emplace_back(name);
+      ++waiting_;
     }
     closedir(stream);
     levels_.push_back(std::move(level));
@@ -95,6 +103,7 @@ class Walk {
 
   DiskUsage& usage_;
   std::vector<Level> levels_;
+  std::size_t waiting_ = 0;  // directories of all levels
   std::set<std::pair<dev_t, ino_t>> linked_;
 };
 

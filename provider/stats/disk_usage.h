@@ -1,7 +1,8 @@
 // What a tree of files takes on its disk, as du -x counts it: blocks, and inodes once each.
 //
 // The tree may be a container's: no link is followed, no other file system entered, any depth is walked with one
-// descriptor, and a directory that is moved away under the walk ends it there. Blocking; threads: any.
+// descriptor, and a directory that is moved away under the walk ends it there. A tree with very many directories is
+// measured in part: memory stays bounded. Blocking; threads: any.
 // Source: pkg/volume/util/fs/fs.go DiskUsage.
 #pragma once
 
