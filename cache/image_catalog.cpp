@@ -216,6 +216,13 @@ bool ImageCatalog::Pinned(const Entry& entry) {
   return entry.pin.use_count() > static_cast<long>(1 + entry.snapshots.size());
 }
 
+std::vector<StoredImage> ImageCatalog::Usage() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  std::vector<StoredImage> usage;
+  for (const auto& [id, entry] : images_) usage.push_back({id, TotalSize(entry.layers), Pinned(entry)});
+  return usage;
+}
+
 absl::Status ImageCatalog::Remove(const std::string& reference) {
   const std::lock_guard<std::mutex> writing(writing_);
   Entry removed;

@@ -28,6 +28,7 @@ class ImageCatalog {
   /// By tag, by digest, or by the image's own id ("sha256:...").
   std::shared_ptr<const Image> Find(const std::string& reference);
   std::vector<std::shared_ptr<const Image>> List();
+  std::vector<StoredImage> Usage();
 
   /// Makes `ref` (and its digest form) name the image. Its layers must be synced.
   absl::StatusOr<std::shared_ptr<const Image>> Add(const ImageRef& ref, const Digest& manifest,

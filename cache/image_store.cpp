@@ -30,6 +30,7 @@ class LocalImageStore : public ImageStore {
   std::shared_ptr<const Image> Find(const std::string& reference) override { return catalog_->Find(reference); }
   absl::StatusOr<PullResult> Pull(const PullRequest& request) override { return puller_.Pull(request); }
   std::vector<std::shared_ptr<const Image>> List() override { return catalog_->List(); }
+  std::vector<StoredImage> Usage() override { return catalog_->Usage(); }
   absl::Status Remove(const std::string& reference) override { return catalog_->Remove(reference); }
 
  private:

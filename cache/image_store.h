@@ -70,6 +70,13 @@ struct RegistryConfig {
   std::uint64_t max_layer_bytes = 64ull << 30;  // unpacked; a bomb guard
 };
 
+/// What the store holds, told without pinning it.
+struct StoredImage {
+  std::string id;
+  std::uint64_t size_bytes = 0;  // unpacked, layers that it shares included
+  bool in_use = false;           // somebody holds it
+};
+
 class ImageStore {
  public:
   /// Opens (and if need be sweeps) the store below `root` ("<root-dir>/images").
@@ -81,6 +88,7 @@ class ImageStore {
   /// Asks the registry (by digest or tag) and fetches what is missing. A tag is resolved anew each time.
   virtual absl::StatusOr<PullResult> Pull(const PullRequest& request) = 0;
   virtual std::vector<std::shared_ptr<const Image>> List() = 0;
+  virtual std::vector<StoredImage> Usage() = 0;
   /// kFailedPrecondition while a pod uses it.
   virtual absl::Status Remove(const std::string& reference) = 0;
 };

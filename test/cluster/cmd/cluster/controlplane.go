@@ -272,10 +272,23 @@ func components(dir, bin, ip, advertise, clusterCIDR string, nodeMask int,
 // waitCluster returns when pods can be made: the API serves, every namespace's service account is
 // being made, and the scheduler is up.
 func waitCluster(dir string, spec *supervise.Spec) error {
-	names := []string{"etcd", "apiserver", "controller-manager", "scheduler"}
 	server := spec.Facts["server"]
+	if err := waitServing(dir, spec, server+"/readyz", []string{"etcd", "apiserver"}); err != nil {
+		return err
+	}
+	// The others start beside the API server, to be quick. On a busy machine they may have lost their
+	// patience with it (20 s): then their turn is now.
+	ended, err := supervise.Ended(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range ended {
+		if _, err := supervise.Ask(dir, "start "+name); err != nil {
+			return err
+		}
+	}
+	names := []string{"etcd", "apiserver", "controller-manager", "scheduler"}
 	for _, url := range []string{
-		server + "/readyz",
 		server + "/api/v1/namespaces/default/serviceaccounts/default",
 		server + "/api/v1/namespaces/default/configmaps/kube-root-ca.crt",
 		spec.Facts["scheduler"] + "/readyz",

@@ -7,13 +7,14 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"burstlet.io/test/cluster/internal/supervise"
 )
 
 // waitServing asks url until it answers 200 (or 401: a registry with a login serves too). It ends
-// early with the log of the process that has died.
+// early with the log of the first of names that has died.
 func waitServing(dir string, spec *supervise.Spec, url string, names []string) error {
 	client, err := instanceClient(dir)
 	if err != nil {
@@ -38,8 +39,10 @@ func waitServing(dir string, spec *supervise.Spec, url string, names []string) e
 		if err != nil {
 			return err
 		}
-		if len(ended) > 0 {
-			return fmt.Errorf("%s has ended\n%s", ended[0], supervise.Tail(dir, ended[0], 15))
+		for _, name := range ended {
+			if slices.Contains(names, name) {
+				return fmt.Errorf("%s has ended\n%s", name, supervise.Tail(dir, name, 15))
+			}
 		}
 		time.Sleep(25 * time.Millisecond)
 	}
