@@ -13,6 +13,7 @@
 #include <optional>
 #include <variant>
 
+#include "kube/server/port_forward_channels.h"
 #include "kube/server/spdy.h"
 #include "kube/server/upgrade.h"
 #include "kube/server/websocket_tunnel.h"
@@ -388,7 +389,7 @@ void PortForwardSession::OnPing(std::uint32_t id) {
 void ServePortForward(Exchange& exchange, const ContainerRef& pod, const DialPort& dial,
                       std::chrono::seconds idle_timeout) {
   UpgradeOffer offer;
-  offer.websocket_without_protocol = false;
+  offer.websocket.assign(std::begin(kWebSocketForwardProtocols), std::end(kWebSocketForwardProtocols));
   offer.spdy = {"portforward.k8s.io"};
   offer.tunnel = true;
   std::variant<Upgrade, HttpResponse> choice = ChooseUpgrade(exchange.request(), offer);
@@ -397,6 +398,15 @@ void ServePortForward(Exchange& exchange, const ContainerRef& pod, const DialPor
     return;
   }
   const Upgrade& upgrade = std::get<Upgrade>(choice);
+  if (upgrade.kind == Upgrade::Kind::kWebSocket) {
+    const auto ports = ForwardedPorts(exchange.request());
+    if (!ports.ok()) {
+      exchange.Respond(TextResponse(400, std::string(ports.status().message()) + "\n"));
+      return;
+    }
+    ServeForwardChannels(exchange, pod, dial, idle_timeout, upgrade, *ports);
+    return;
+  }
   const auto session = std::make_shared<PortForwardSession>(pod, dial, idle_timeout);
   if (upgrade.kind == Upgrade::Kind::kSpdy) {
     session->Start(exchange.Stream(upgrade.head, session));
