@@ -10,6 +10,10 @@ import time
 CLONE_NEWNET = 0x40000000
 
 
+# Where a suite came from, while it is in a network namespace of its own; a descriptor.
+outside = None
+
+
 def run(*command, check=True, timeout=60, stdin=None):
     """Runs a command and returns what it printed; a failure carries what it said."""
     result = subprocess.run([str(c) for c in command], input=stdin, stdout=subprocess.PIPE,
@@ -48,6 +52,8 @@ class NetworkNamespace:
         self.path = f"/run/netns/{name}"
         # The way back, for removing the namespace from outside.
         self.outside = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        global outside  # pylint: disable=global-statement
+        outside = self.outside
         run("ip", "netns", "add", name)
 
     def enter(self):
