@@ -49,15 +49,6 @@ void Forget(Warden& warden, Container* gone) {
   free(gone);
 }
 
-int MakePipe(int& parent_end, int& child_end, bool child_reads) {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return -1;
-  parent_end = child_reads ? ends[1] : ends[0];
-  child_end = child_reads ? ends[0] : ends[1];
-  if (!child_reads) ::fcntl(parent_end, F_SETFL, O_NONBLOCK);
-  return 0;
-}
-
 int MakeStreams(Container& container, ChildEnds& ends) {
   int pair[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return -1;
@@ -128,6 +119,15 @@ void StartDecided(Warden& warden, Container& container) {
 }
 
 }  // namespace
+
+int MakePipe(int& parent_end, int& child_end, bool child_reads) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return -1;
+  parent_end = child_reads ? ends[1] : ends[0];
+  child_end = child_reads ? ends[0] : ends[1];
+  if (!child_reads) ::fcntl(parent_end, F_SETFL, O_NONBLOCK);
+  return 0;
+}
 
 Container* FindContainer(Warden& warden, const char* id) {
   for (Container* container = warden.containers; container != nullptr; container = container->next) {
@@ -224,27 +224,9 @@ void ContainerEnded(Warden& warden, Container& container, int wait_status) {
   CloseFd(container.stdin_fd);
   for (Attachment* reader = container.attachments; reader != nullptr; reader = reader->next) {
     if (reader->exit_fd >= 0) (void)!::write(reader->exit_fd, &report, sizeof(report));
-    DetachReader(*reader);
-  }
-}
-
-void DetachReader(Attachment& reader) {
-  CloseFd(reader.stdout_fd);
-  CloseFd(reader.stderr_fd);
-  CloseFd(reader.exit_fd);
-}
-
-void SweepAttachments(Warden& warden) {
-  for (Container* container = warden.containers; container != nullptr; container = container->next) {
-    for (Attachment** at = &container->attachments; *at != nullptr;) {
-      Attachment* reader = *at;
-      if (reader->exit_fd >= 0) {
-        at = &reader->next;
-        continue;
-      }
-      *at = reader->next;
-      free(reader);
-    }
+    CloseFd(reader->exit_fd);
+    EndCopy(reader->output);
+    EndCopy(reader->error_output);
   }
 }
 
@@ -257,61 +239,6 @@ void RemoveContainer(Warden& warden, const Request& request, Reply& reply) {
   } else {
     Forget(warden, container);
   }
-}
-
-void AttachContainer(Warden& warden, const Request& request, Connection& connection) {
-  Reply reply;
-  Container* container = FindContainer(warden, request.id);
-  auto* reader = static_cast<Attachment*>(calloc(1, sizeof(Attachment)));
-  int ends[4] = {-1, -1, -1, -1};
-  std::size_t count = 0;
-  auto refuse = [&](int error) {
-    reply.error = error;
-    ReplyOn(warden, connection.fd, request.header.sequence, reply);
-    free(reader);
-  };
-  if (container == nullptr || container->record.phase != Phase::kRunning) return refuse(ENOENT);
-  if (reader == nullptr) return refuse(ENOMEM);
-  *reader = Attachment();
-  bool tty = (container->flags & kTty) != 0;
-  bool wants_stdin = (request.flags & kStdin) != 0 && container->stdin_fd >= 0;
-  if (wants_stdin) {
-    reply.fd_mask |= kFdStdin;
-    ends[count++] = container->stdin_fd;
-  }
-  std::size_t owned = count;  // what follows is made here and closed after it was sent
-  bool made = MakePipe(ends[count], reader->stdout_fd, false) == 0;
-  count += made ? 1 : 0;
-  reply.fd_mask |= kFdStdout;
-  if (made && !tty) {
-    made = MakePipe(ends[count], reader->stderr_fd, false) == 0;
-    count += made ? 1 : 0;
-    reply.fd_mask |= kFdStderr;
-  }
-  if (made && tty && container->master_fd >= 0) {
-    ends[count++] = ::fcntl(container->master_fd, F_DUPFD_CLOEXEC, 3);
-    reply.fd_mask |= kFdMaster;
-  }
-  made = made && MakePipe(ends[count], reader->exit_fd, false) == 0;
-  if (!made) {
-    int error = errno;
-    for (std::size_t i = owned; i < count; ++i) CloseFd(ends[i]);
-    CloseFd(reader->stdout_fd);
-    CloseFd(reader->stderr_fd);
-    return refuse(error);
-  }
-  reply.fd_mask |= kFdExit;
-  int all[5];
-  for (std::size_t i = 0; i < count; ++i) all[i] = ends[i];
-  all[count] = ends[count];
-  ::fcntl(reader->stdout_fd, F_SETFL, O_NONBLOCK);
-  if (reader->stderr_fd >= 0) ::fcntl(reader->stderr_fd, F_SETFL, O_NONBLOCK);
-  reader->next = container->attachments;
-  container->attachments = reader;
-  ReplyOn(warden, connection.fd, request.header.sequence, reply, all, count + 1);
-  for (std::size_t i = owned; i <= count; ++i) CloseFd(all[i]);
-  // The first stdin is the only one: with our copy closed its end is the container's end-of-file.
-  if (wants_stdin && (container->flags & kStdinOnce) != 0) CloseFd(container->stdin_fd);
 }
 
 }  // namespace burstlet::warden

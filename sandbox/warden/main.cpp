@@ -29,6 +29,7 @@ struct Slot {
     kOutput,
     kErrorOutput,
     kAttachment,
+    kCopy,
     kCommandStatus
   } kind;
   void* what;
@@ -54,23 +55,18 @@ struct PollSet {
   }
 };
 
-void CopyTo(int& fd, const char* data, std::size_t size) {
-  if (fd < 0) return;
-  ssize_t written = ::write(fd, data, size);
-  // A reader that does not keep up (its pipe is full) is let go: the container never waits for it.
-  if (written != static_cast<ssize_t>(size)) CloseFd(fd);
-}
-
-/// Reads what a stream has, at most `rounds` buffers, so that one chatty container does not starve the others.
-void Pump(Container& container, OutputStream& stream, bool error_output, int rounds) {
+/// Reads what a stream has, at most `rounds` buffers, so that one chatty container does not starve the others. Unless
+/// `at_end` it stops when a reader of copies is behind.
+void Pump(Container& container, OutputStream& stream, bool error_output, int rounds, bool at_end = false) {
   for (; rounds > 0 && stream.fd >= 0; --rounds) {
+    if (!at_end && ReadersBehind(container, error_output)) return;
     ssize_t got = ::read(stream.fd, read_buffer, sizeof(read_buffer));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno == EAGAIN) return;
     if (got <= 0) {
       FlushLog(stream, container.log);
       for (Attachment* reader = container.attachments; reader != nullptr; reader = reader->next)
-        CloseFd(error_output ? reader->stderr_fd : reader->stdout_fd);
+        EndCopy(error_output ? reader->error_output : reader->output);
       // The master stays open for input and window sizes as long as the container is there.
       if (stream.fd == container.master_fd) {
         stream.fd = -1;
@@ -81,7 +77,7 @@ void Pump(Container& container, OutputStream& stream, bool error_output, int rou
     }
     WriteLog(stream, container.log, read_buffer, static_cast<std::size_t>(got));
     for (Attachment* reader = container.attachments; reader != nullptr; reader = reader->next)
-      CopyTo(error_output ? reader->stderr_fd : reader->stdout_fd, read_buffer, static_cast<std::size_t>(got));
+      GiveCopy(error_output ? reader->error_output : reader->output, read_buffer, static_cast<std::size_t>(got));
   }
 }
 
@@ -95,8 +91,8 @@ void Reap(Warden& warden) {
       if (container->status_fd >= 0) ContainerStatus(warden, *container);
       // Its pid namespace is empty now, so the pipes hold all it ever wrote.
       // Bounded: with a shared pid namespace others may still write; a pipe holds 1 MiB at most.
-      Pump(*container, container->output, false, 72);
-      Pump(*container, container->error_output, true, 72);
+      Pump(*container, container->output, false, 72, true);
+      Pump(*container, container->error_output, true, 72, true);
       ContainerEnded(warden, *container, status);
       break;
     }
@@ -139,11 +135,14 @@ void Fill(Warden& warden, PollSet& set) {
   for (Container* container = warden.containers; container != nullptr; container = container->next) {
     owed = owed || (container->dirty && container->record.phase != Phase::kStarting);
     set.Add(container->status_fd, POLLIN, Slot::kStatus, container);
-    set.Add(container->output.fd, POLLIN, Slot::kOutput, container);
-    set.Add(container->error_output.fd, POLLIN, Slot::kErrorOutput, container);
-    // No events asked for: an error is what tells that the reader has gone.
-    for (Attachment* reader = container->attachments; reader != nullptr; reader = reader->next)
+    if (!ReadersBehind(*container, false)) set.Add(container->output.fd, POLLIN, Slot::kOutput, container);
+    if (!ReadersBehind(*container, true)) set.Add(container->error_output.fd, POLLIN, Slot::kErrorOutput, container);
+    for (Attachment* reader = container->attachments; reader != nullptr; reader = reader->next) {
+      // No events asked for: an error is what tells that the reader has gone.
       set.Add(reader->exit_fd, 0, Slot::kAttachment, reader);
+      if (reader->output.size > 0) set.Add(reader->output.fd, POLLOUT, Slot::kCopy, &reader->output);
+      if (reader->error_output.size > 0) set.Add(reader->error_output.fd, POLLOUT, Slot::kCopy, &reader->error_output);
+    }
   }
   set.Add(warden.events_fd, owed ? POLLOUT : 0, Slot::kEvents, nullptr);
   for (Connection* connection = warden.connections; connection != nullptr; connection = connection->next)
@@ -185,6 +184,9 @@ bool Handle(Warden& warden, const Slot& slot, short revents) {
     case Slot::kAttachment:
       DetachReader(*static_cast<Attachment*>(slot.what));
       return true;
+    case Slot::kCopy:
+      GiveHeld(*static_cast<Copy*>(slot.what));
+      return false;
     case Slot::kCommandStatus:
       CommandStatus(warden, *static_cast<Command*>(slot.what));
       return true;

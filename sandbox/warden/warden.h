@@ -16,11 +16,20 @@
 
 namespace burstlet::warden {
 
+/// One stream's copies for one reader: the pipe, and what it had no room for (bytes `at` to `size` of `held`).
+struct Copy {
+  int fd = -1;
+  char* held = nullptr;
+  std::size_t size = 0;
+  std::size_t at = 0;
+  bool ending = false;  // nothing comes any more: closed once the rest is given
+};
+
 /// A reader of copies of a container's output (Attach), and the one who hears of its end.
 struct Attachment {
   Attachment* next = nullptr;
-  int stdout_fd = -1;
-  int stderr_fd = -1;
+  Copy output;
+  Copy error_output;
   int exit_fd = -1;
 };
 
@@ -114,7 +123,20 @@ void StartContainer(Warden& warden, const Request& request, FdList& fds, Connect
 void ContainerStatus(Warden& warden, Container& container);
 void ContainerEnded(Warden& warden, Container& container, int wait_status);
 void RemoveContainer(Warden& warden, const Request& request, Reply& reply);
+/// A pipe for a child; the parent's end does not block when it is the reading one. 0, or -1 with errno.
+int MakePipe(int& parent_end, int& child_end, bool child_reads);
+
+// attachment.cpp
 void AttachContainer(Warden& warden, const Request& request, Connection& connection);
+/// The next bytes for a reader; what his pipe has no room for is held.
+void GiveCopy(Copy& copy, const char* data, std::size_t size);
+/// His pipe has room again.
+void GiveHeld(Copy& copy);
+/// Nothing more comes: what is held still goes out, then the pipe closes.
+void EndCopy(Copy& copy);
+void CloseCopy(Copy& copy);
+/// Whether some reader has not taken what the stream said before.
+bool ReadersBehind(const Container& container, bool error_output);
 /// Lets a reader go; its place is freed by the next SweepAttachments.
 void DetachReader(Attachment& reader);
 void SweepAttachments(Warden& warden);

@@ -174,22 +174,69 @@ TEST_CASE("attach: copies of the output, the container's own input, its exit", "
   CHECK(sandbox.Remove().ok());
 }
 
-TEST_CASE("an attached reader that does not read never stops the container", "[root]") {
+/// A container that says `script`'s output once it is told to, and a reader attached to it who has not read yet.
+struct SlowReader {
+  SlowReader(Fixture& fixture, const std::string& script)
+      : sandbox(fixture.Create(fixture.PodSpec("pod-a"))), spec(fixture.ShellSpec("c1", "read go; " + script)) {
+    spec.stdin_open = true;
+    REQUIRE(sandbox.Start(spec).ok());
+    auto attached = sandbox.Attach("c1", true);
+    REQUIRE(attached.ok());
+    in.Reset(attached->stdin_fd);
+    out.Reset(attached->stdout_fd);
+    err.Reset(attached->stderr_fd);
+    exit.Reset(attached->exit_fd);
+    WriteText(in.get(), "go\n");
+  }
+  Sandbox& sandbox;
+  ContainerSpec spec;
+  UniqueFd in, out, err, exit;
+};
+
+constexpr std::size_t kSeqSize = 1288895;  // digits and newlines of 1..200000
+
+TEST_CASE("a container waits for its attached reader, who gets all of it", "[root]") {
   SKIP_UNLESS_ROOT;
   Fixture fixture;
-  Sandbox& sandbox = fixture.Create(fixture.PodSpec("pod-a"));
-  ContainerSpec spec = fixture.ShellSpec("c1", "read go; seq 1 200000; exit 3");
-  spec.stdin_open = true;
-  REQUIRE(sandbox.Start(spec).ok());
-  auto lazy = sandbox.Attach("c1", true);
-  REQUIRE(lazy.ok());
-  UniqueFd in(lazy->stdin_fd), out(lazy->stdout_fd), err(lazy->stderr_fd), exit(lazy->exit_fd);
-  WriteText(in.get(), "go\n");
-  CHECK(fixture.AwaitExit(sandbox, "c1").exit_code == 3);
-  std::string log = LogText(spec.log_path);
-  CHECK(log.size() == 1288895);  // every line is there: the digits and newlines of 1..200000
-  CHECK(log.substr(log.size() - 7) == "200000\n");
-  CHECK(sandbox.Remove().ok());
+  SlowReader slow(fixture, "seq 1 200000; exit 3");
+  fixture.AwaitLog(slow.spec.log_path, "\n10000\n");
+  // The reader's pipe and one buffer of the warden's: no more was read of the container, so no more is in the log.
+  CHECK(LogText(slow.spec.log_path).size() <= (64 << 10) + (16 << 10));
+  const std::string all = ReadToEnd(slow.out.get());
+  CHECK(all.size() == kSeqSize);
+  CHECK(all.substr(all.size() - 7) == "200000\n");
+  CHECK(ReadExit(slow.exit.get()).exit_code == 3);
+  fixture.AwaitExit(slow.sandbox, "c1");
+  CHECK(LogText(slow.spec.log_path) == all);
+  CHECK(slow.sandbox.Remove().ok());
+}
+
+TEST_CASE("a container goes on when a reader leaves that was behind", "[root]") {
+  SKIP_UNLESS_ROOT;
+  Fixture fixture;
+  SlowReader slow(fixture, "seq 1 200000; exit 3");
+  auto second = slow.sandbox.Attach("c1", false);
+  REQUIRE(second.ok());
+  UniqueFd out(second->stdout_fd), err(second->stderr_fd), exit(second->exit_fd);
+  fixture.AwaitLog(slow.spec.log_path, "\n10000\n");
+  for (UniqueFd* fd : {&slow.out, &slow.err, &slow.exit, &out, &err, &exit}) fd->Reset();
+  CHECK(fixture.AwaitExit(slow.sandbox, "c1").exit_code == 3);
+  CHECK(LogText(slow.spec.log_path).size() == kSeqSize);
+  CHECK(slow.sandbox.Remove().ok());
+}
+
+TEST_CASE("what a container said last is there for its reader when both container and sandbox have gone", "[root]") {
+  SKIP_UNLESS_ROOT;
+  Fixture fixture;
+  // More than the reader's pipe takes, less than the container's and the reader's together.
+  SlowReader slow(fixture, "seq 10000 27999; exit 4");
+  CHECK(fixture.AwaitExit(slow.sandbox, "c1").exit_code == 4);
+  CHECK(slow.sandbox.RemoveContainer("c1").ok());
+  CHECK(slow.sandbox.Remove().ok());
+  const std::string all = ReadToEnd(slow.out.get());
+  CHECK(all.size() == 18000 * 6);
+  CHECK(all.substr(all.size() - 6) == "27999\n");
+  CHECK(ReadExit(slow.exit.get()).exit_code == 4);
 }
 
 TEST_CASE("a thousand readers that come and go cost the warden nothing", "[root]") {
