@@ -2,8 +2,11 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <functional>
+#include <map>
 #include <thread>
 
+#include "kube/server/websocket.h"
 #include "test/kube/server/spdy_client.h"
 #include "test/kube/server/test_command.h"
 
@@ -138,8 +141,68 @@ TEST_CASE("port-forward goes through a WebSocket tunnel", "[port_forward]") {
     received += frame->payload;
   }
   CHECK(received.find("ping") != std::string::npos);
-  CommandSocket plain(forward.node, "/portForward/default/web", "v4.channel.k8s.io");
-  CHECK(plain.status() == 403);
+  CommandSocket exec_only(forward.node, "/portForward/default/web", "v5.channel.k8s.io");
+  CHECK(exec_only.status() == 403);
+}
+
+TEST_CASE("port-forward goes over the channels of a WebSocket, two a port", "[port_forward]") {
+  ForwardNode forward;
+  const std::string target = "/portForward/default/web?port=80,81&port=99";
+  for (const std::string protocol : {"v4.channel.k8s.io", "v4.base64.channel.k8s.io", ""}) {
+    const bool base64 = protocol.find("base64") != std::string::npos;
+    CommandSocket socket(forward.node, target, protocol);
+    REQUIRE(socket.status() == 101);
+    CHECK(socket.chosen() == protocol);
+    std::map<int, std::string> channels;
+    const auto read_until = [&](const std::function<bool()>& done) {
+      while (!done()) {
+        const auto frame = socket.NextFrame();
+        REQUIRE(frame.has_value());
+        if (frame->opcode == 8) return true;
+        REQUIRE(!frame->payload.empty());
+        std::string data = frame->payload.substr(1);
+        if (base64) {
+          std::string text;
+          Base64Decoder decoder;
+          REQUIRE(decoder.Feed(data, &text));
+          data = text;
+        }
+        channels[base64 ? frame->payload[0] - '0' : frame->payload[0]] += data;
+      }
+      return false;
+    };
+    const std::string data = base64 ? "0" + EncodeBase64("hello") : std::string("\0hello", 6);
+    REQUIRE(socket.client().Send(ClientFrame(base64 ? 1 : 2, data)));
+    // Each channel begins with its port; the port that nobody serves says so and the others go on.
+    CHECK(!read_until([&] { return channels[0].size() >= 7 && channels[5].find("refused") != std::string::npos; }));
+    CHECK(channels[0] == std::string("\x50\0hello", 7));
+    CHECK(channels[1] == std::string("\x50\0", 2));
+    CHECK(channels[3] == std::string("\x51\0", 2));
+    CHECK(channels[5].substr(0, 2) == std::string("\x63\0", 2));
+    CHECK(!read_until([&] { return channels[2].size() >= 2 + 160U * 65536U; }));
+    socket.client().Send(ClientFrame(8, std::string("\x03\xe8", 2)));
+    CHECK(read_until([] { return false; }));
+  }
+}
+
+TEST_CASE("a WebSocket whose ports have all closed is closed, in good order", "[port_forward]") {
+  ForwardNode forward;
+  CommandSocket socket(forward.node, "/portForward/default/web?port=99", "v4.channel.k8s.io");
+  REQUIRE(socket.status() == 101);
+  CHECK(socket.ReadToClose());
+  CHECK(socket.channel(1).find("error forwarding port 99 to pod web") != std::string::npos);
+}
+
+TEST_CASE("port-forward over channels needs ports that are ports", "[port_forward]") {
+  ForwardNode forward;
+  std::string many = "1";
+  for (int i = 0; i < 100; ++i) many += ",1";
+  for (const std::string& query :
+       {std::string(), std::string("?port="), std::string("?port=0"), std::string("?port=65536"),
+        std::string("?port=80,"), std::string("?port=80,x"), "?port=" + many}) {
+    CommandSocket socket(forward.node, "/portForward/default/web" + query, "v4.channel.k8s.io");
+    CHECK(socket.status() == 400);
+  }
 }
 
 }  // namespace
