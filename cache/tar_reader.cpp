@@ -52,8 +52,9 @@ TarType TypeOf(archive_entry* entry) {
     case AE_IFIFO:
       return TarType::kFifo;
     case AE_IFCHR:
+      return TarType::kCharDevice;
     case AE_IFBLK:
-      return TarType::kDevice;
+      return TarType::kBlockDevice;
     default:
       return TarType::kOther;
   }
@@ -167,6 +168,8 @@ absl::StatusOr<std::optional<TarEntry>> TarReader::Next() {
     return absl::ResourceExhaustedError(absl::StrCat("tar: \"", out.path, "\" of ", size, " bytes is over the limit"));
   }
   out.size = static_cast<std::uint64_t>(size);
+  out.device_major = static_cast<std::uint32_t>(archive_entry_rdevmajor(entry));
+  out.device_minor = static_cast<std::uint32_t>(archive_entry_rdevminor(entry));
   RETURN_IF_ERROR(ReadXattrs(entry, &out));
   s.size = out.size;
   s.data_end = 0;

@@ -18,7 +18,7 @@
 
 namespace burstlet::cache {
 
-enum class TarType { kFile, kDirectory, kSymlink, kHardlink, kFifo, kDevice, kOther };
+enum class TarType { kFile, kDirectory, kSymlink, kHardlink, kFifo, kCharDevice, kBlockDevice, kOther };
 
 struct TarEntry {
   TarType type = TarType::kFile;
@@ -30,6 +30,8 @@ struct TarEntry {
   std::int64_t mtime_seconds = 0;
   std::int64_t mtime_nanoseconds = 0;
   std::uint64_t size = 0;
+  std::uint32_t device_major = 0;  // of a device
+  std::uint32_t device_minor = 0;
   std::vector<std::pair<std::string, std::string>> xattrs;
 };
 

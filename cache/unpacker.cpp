@@ -6,13 +6,12 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <string>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "cache/fd.h"
+#include "cache/layer_rules.h"
 #include "cache/rooted_tree.h"
 #include "cache/tar_reader.h"
 #include "metrics/status.h"
@@ -20,44 +19,12 @@
 namespace burstlet::cache {
 namespace {
 
-constexpr std::string_view kWhiteout = ".wh.";
-constexpr std::string_view kWhiteoutMeta = ".wh..wh.";
-constexpr std::string_view kOpaque = ".wh..wh..opq";
 constexpr std::size_t kMaxDeferredTimes = 262'144;  // beyond that directories keep the time of unpacking
-
-/// Stops an endless or oversized stream, and a cancelled one.
-class GuardedSource : public ByteSource {
- public:
-  GuardedSource(ByteSource& from, std::uint64_t limit, const std::atomic<bool>* cancelled)
-      : from_(from), left_(limit), limit_(limit), cancelled_(cancelled) {}
-
-  absl::StatusOr<std::span<const std::uint8_t>> Next() override {
-    if (cancelled_ != nullptr && cancelled_->load(std::memory_order_relaxed)) {
-      return absl::CancelledError("unpacking was cancelled");
-    }
-    ASSIGN_OR_RETURN(const auto block, from_.Next());
-    if (block.size() > left_) {
-      return absl::ResourceExhaustedError(absl::StrCat("layer unpacks to more than ", limit_, " bytes"));
-    }
-    left_ -= block.size();
-    return block;
-  }
-
- private:
-  ByteSource& from_;
-  std::uint64_t left_;
-  std::uint64_t limit_;
-  const std::atomic<bool>* cancelled_;
-};
-
-bool StartsWith(const std::string& text, std::string_view prefix) {
-  return text.compare(0, prefix.size(), prefix) == 0;
-}
 
 timespec TimeOf(const TarEntry& entry) {
   timespec time = {};
   time.tv_sec = entry.mtime_seconds;
-  time.tv_nsec = std::clamp<std::int64_t>(entry.mtime_nanoseconds, 0, 999'999'999);
+  time.tv_nsec = ClampNanoseconds(entry.mtime_nanoseconds);
   return time;
 }
 
@@ -70,12 +37,9 @@ class LayerWriter {
     if (!split.ok()) return split.status();
     const std::vector<std::string>& path = *split;
     if (path.empty()) return entry.type == TarType::kDirectory ? SetRoot(entry) : absl::OkStatus();
-    for (std::size_t i = 0; i < path.size(); ++i) {
-      if (!StartsWith(path[i], kWhiteout)) continue;
-      if (StartsWith(path[i], kWhiteoutMeta) && path[i] != kOpaque) return absl::OkStatus();  // AUFS' own, not content
-      if (i + 1 < path.size()) return absl::InvalidArgumentError("a whiteout used as a directory");
-      return AddWhiteout(path);
-    }
+    ASSIGN_OR_RETURN(const EntryMeaning meaning, MeaningOf(path));
+    if (meaning == EntryMeaning::kIgnored) return absl::OkStatus();
+    if (meaning != EntryMeaning::kContent) return AddWhiteout(path, meaning);
     ASSIGN_OR_RETURN(const int parent, tree_.Parent(path, path.size() - 1));
     return AddAt(entry, parent, path);
   }
@@ -124,7 +88,8 @@ class LayerWriter {
         // Not followed: the FIFO was made just now in a directory that only we write to.
         if (fchmodat(parent, name.c_str(), entry.mode, 0) != 0) return Errno("set mode");
         return absl::OkStatus();
-      case TarType::kDevice:
+      case TarType::kCharDevice:
+      case TarType::kBlockDevice:
         ++result_.devices_left_out;
         return absl::OkStatus();
       case TarType::kOther:
@@ -220,11 +185,10 @@ class LayerWriter {
     return absl::OkStatus();
   }
 
-  absl::Status AddWhiteout(const std::vector<std::string>& path) {
+  absl::Status AddWhiteout(const std::vector<std::string>& path, EntryMeaning meaning) {
     ASSIGN_OR_RETURN(const int parent, tree_.Parent(path, path.size() - 1));
-    if (path.back() == kOpaque) return MarkOpaque(parent);
-    const std::string name = path.back().substr(kWhiteout.size());
-    if (name.empty() || name == "." || name == "..") return absl::InvalidArgumentError("a whiteout that names nothing");
+    if (meaning == EntryMeaning::kOpaque) return MarkOpaque(parent);
+    const std::string name = HiddenName(path.back());
     if (mknodat(parent, name.c_str(), S_IFCHR, 0) == 0) return absl::OkStatus();
     if (errno != EEXIST) return Errno("make whiteout");
     // A whiteout is about lower layers only: what this layer brings itself stays, but hides what is below.
@@ -245,12 +209,10 @@ class LayerWriter {
     if (fchown(fd, entry.uid, entry.gid) != 0) return Errno("set owner");
     if (fchmod(fd, entry.mode) != 0) return Errno("set mode");
     for (const auto& [name, value] : entry.xattrs) {
-      const bool capability = name == "security.capability";
-      const bool user = StartsWith(name, "user.") && !StartsWith(name, "user.overlay.");
-      if (!capability && !user) continue;
+      if (!KeepsXattr(name)) continue;
       if (fsetxattr(fd, name.c_str(), value.data(), value.size(), 0) == 0) continue;
       // A file system without user attributes still runs the image; a lost capability would break it silently.
-      if (user && (errno == ENOTSUP || errno == EPERM)) continue;
+      if (name != "security.capability" && (errno == ENOTSUP || errno == EPERM)) continue;
       return Errno("set extended attribute");
     }
     return absl::OkStatus();
@@ -279,13 +241,6 @@ class LayerWriter {
   std::vector<DirectoryTime> times_;  // a directory's time is set when nothing more is put into it
 };
 
-/// What the entry is called in an error: untrusted bytes made printable.
-std::string Printable(const std::string& name) {
-  std::string out;
-  for (const char c : name.substr(0, 200)) out += (c >= 0x20 && c < 0x7f) ? c : '?';
-  return out;
-}
-
 }  // namespace
 
 absl::StatusOr<UnpackResult> Unpack(ByteSource& tar, int dir, const UnpackLimits& limits,
@@ -298,7 +253,7 @@ absl::StatusOr<UnpackResult> Unpack(ByteSource& tar, int dir, const UnpackLimits
     if (!entry.has_value()) break;
     ++writer.result().entries;
     const absl::Status added = writer.Add(*entry);
-    if (!added.ok()) return Annotate(added, absl::StrCat("unpack \"", Printable(entry->path), "\""));
+    if (!added.ok()) return Annotate(added, absl::StrCat("unpack \"", PrintableName(entry->path), "\""));
   }
   while (true) {
     ASSIGN_OR_RETURN(const auto rest, guarded.Next());

@@ -19,6 +19,7 @@ namespace burstlet::cache {
 struct UnpackLimits {
   std::uint64_t max_bytes = 64ull << 30;  // of the tar stream, and of any one file's apparent size
   std::uint64_t max_entries = 10'000'000;
+  std::uint64_t max_metadata_bytes = 512ull << 20;  // memory for names and attributes, where they are kept in memory
 };
 
 struct UnpackResult {

@@ -6,6 +6,8 @@
 #include <isa-l/igzip_lib.h>
 #include <zstd.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <cstring>
 #include <map>
 #include <stdexcept>
@@ -28,6 +30,7 @@ class TarBuilder {
     std::int64_t gid = 0;
     std::int64_t mtime = 1'600'000'000;
     std::map<std::string, std::string> xattrs;
+    long mtime_ns = 0;
   };
 
   TarBuilder& File(const std::string& path, const std::string& content, const Options& options) {
@@ -39,8 +42,37 @@ class TarBuilder {
     options.mode = mode;
     return Add(path, AE_IFDIR, "", "", options);
   }
-  TarBuilder& Symlink(const std::string& path, const std::string& target) {
-    return Add(path, AE_IFLNK, "", target, Options());
+  TarBuilder& Dir(const std::string& path, const Options& options) { return Add(path, AE_IFDIR, "", "", options); }
+  TarBuilder& Symlink(const std::string& path, const std::string& target) { return Symlink(path, target, Options()); }
+  TarBuilder& Symlink(const std::string& path, const std::string& target, const Options& options) {
+    return Add(path, AE_IFLNK, "", target, options);
+  }
+  /// A file of `size` bytes that is a hole but for `pieces` (offset to content).
+  TarBuilder& Sparse(const std::string& path, std::uint64_t size, const std::map<std::uint64_t, std::string>& pieces,
+                     const Options& options) {
+    archive_entry* entry = NewEntry(path, AE_IFREG, options);
+    archive_entry_set_size(entry, static_cast<la_int64_t>(size));
+    for (const auto& [offset, piece] : pieces) {
+      archive_entry_sparse_add_entry(entry, static_cast<la_int64_t>(offset), static_cast<la_int64_t>(piece.size()));
+    }
+    if (archive_write_header(archive_, entry) < ARCHIVE_WARN) throw std::runtime_error(archive_error_string(archive_));
+    const std::string zeros(65536, '\0');
+    std::uint64_t at = 0;
+    const auto fill = [&](std::uint64_t until) {
+      while (at < until) {
+        const auto count = std::min<std::uint64_t>(until - at, zeros.size());
+        archive_write_data(archive_, zeros.data(), count);
+        at += count;
+      }
+    };
+    for (const auto& [offset, piece] : pieces) {
+      fill(offset);
+      archive_write_data(archive_, piece.data(), piece.size());
+      at += piece.size();
+    }
+    fill(size);
+    archive_entry_free(entry);
+    return *this;
   }
   TarBuilder& Hardlink(const std::string& path, const std::string& target) {
     archive_entry* entry = NewEntry(path, AE_IFREG, Options());
@@ -51,7 +83,10 @@ class TarBuilder {
     return *this;
   }
   TarBuilder& Special(const std::string& path, unsigned type, unsigned major = 0, unsigned minor = 0) {
-    archive_entry* entry = NewEntry(path, type, Options());
+    return Special(path, type, major, minor, Options());
+  }
+  TarBuilder& Special(const std::string& path, unsigned type, unsigned major, unsigned minor, const Options& options) {
+    archive_entry* entry = NewEntry(path, type, options);
     archive_entry_set_rdevmajor(entry, major);
     archive_entry_set_rdevminor(entry, minor);
     archive_write_header(archive_, entry);
@@ -76,7 +111,7 @@ class TarBuilder {
     archive_entry_set_perm(entry, options.mode);
     archive_entry_set_uid(entry, options.uid);
     archive_entry_set_gid(entry, options.gid);
-    archive_entry_set_mtime(entry, options.mtime, 0);
+    archive_entry_set_mtime(entry, options.mtime, options.mtime_ns);
     for (const auto& [name, value] : options.xattrs) {
       archive_entry_xattr_add_entry(entry, name.c_str(), value.data(), value.size());
     }

@@ -12,7 +12,10 @@
 #include <functional>
 
 #include "cache/fd.h"
+#include "cache/layer_image.h"
 #include "cache/unpacker.h"
+#include "test/cache/erofs_reader.h"
+#include "test/cache/memory_sink.h"
 #include "test/cache/tar_builder.h"
 #include "test/cache/temp_dir.h"
 
@@ -39,6 +42,7 @@ class Sandpit {
     CHECK(Describe() == before_);
     CHECK(access("/burstlet-escaped", F_OK) != 0);
     CHECK(access("/etc/burstlet-escaped", F_OK) != 0);
+    CheckImage(tar, limits, result);
     return result;
   }
   /// Must not fail.
@@ -71,6 +75,39 @@ class Sandpit {
   }
 
  private:
+  /// The same layer as an EROFS image is refused or accepted likewise, and has the same names, types and contents.
+  void CheckImage(const std::string& tar, const UnpackLimits& limits, const absl::StatusOr<UnpackResult>& unpacked) {
+    MemorySource source(tar, 1000);
+    MemorySink sink;
+    const auto made = WriteLayerImage(source, DigestOf(tar), sink, limits);
+    INFO("image: " << made.status().ToString() << ", files: " << unpacked.status().ToString());
+    REQUIRE(made.ok() == unpacked.ok());
+    if (!made.ok()) return;
+    CHECK(made->content.size_bytes == unpacked->size_bytes);
+    auto nodes = ErofsReader(sink.bytes).ReadAll();
+    nodes.erase(".");
+    std::erase_if(nodes, [](const auto& item) {  // device nodes are in images only
+      const auto& inode = item.second.inode;
+      return S_ISBLK(inode.mode) || (S_ISCHR(inode.mode) && inode.where != 0);
+    });
+    std::size_t names = 0;
+    for (const auto& item : std::filesystem::recursive_directory_iterator(layer())) {
+      const std::string name = item.path().string().substr(layer().size() + 1);
+      INFO(name);
+      ++names;
+      const auto node = nodes.find(name);
+      REQUIRE(node != nodes.end());
+      const struct stat st = Stat(name);
+      CHECK(node->second.inode.mode == st.st_mode);
+      CHECK(node->second.inode.uid == st.st_uid);
+      if (S_ISREG(st.st_mode) && st.st_size < 4096) CHECK(node->second.content == ReadFile(item.path()));
+      if (S_ISREG(st.st_mode)) CHECK(node->second.inode.nlink == st.st_nlink);
+      if (S_ISLNK(st.st_mode)) CHECK(node->second.content == std::filesystem::read_symlink(item.path()).string());
+      if (S_ISDIR(st.st_mode)) CHECK(node->second.xattrs.count("4.overlay.opaque") == (IsOpaque(name) ? 1 : 0));
+    }
+    CHECK(names == nodes.size());
+  }
+
   /// Names, modes, link counts and contents of all but the layer.
   std::string Describe() const {
     std::string out;
