@@ -83,7 +83,8 @@ int OpenBindSource(const Child& child, BindSource source, std::uint64_t index, c
   int found = OpenAt2(base, sub_path, O_PATH, kBeneath);
   if (found < 0 && errno == ENOENT) {
     struct stat status;
-    mode_t mode = ::fstat(base, &status) == 0 ? status.st_mode & 0777 : 0750;
+    // With the sticky bit; a set group id is inherited anyway (doSafeMakeDir of the kubelet's subpath_linux.go).
+    mode_t mode = ::fstat(base, &status) == 0 ? status.st_mode & 01777 : 0750;
     // On the disk an id-mapped volume belongs to unshifted ids, root's as the kubelet makes it.
     const bool mapped = (flags & kBindIdMapped) != 0;
     if (mapped) BecomeFileOwner(child, true);
