@@ -14,6 +14,7 @@
 #include "metrics/status.h"
 #include "metrics/version.h"
 #include "provider/check.h"
+#include "provider/cli/commands.h"
 #include "provider/config.h"
 #include "provider/node_agent.h"
 #include "provider/standalone.h"
@@ -40,6 +41,15 @@ struct Flags {
   int verbosity = -1;
   int port = -1;
   std::vector<std::string> files;
+
+  // --- commands to an agent that runs
+  PodTarget target;
+  LogsOptions logs;
+  std::vector<std::string> command;
+  bool with_stdin = false;
+  bool tty = false;
+  bool as_json = false;
+  bool once = false;
 };
 
 int Fail(const absl::Status& status, int code) {
@@ -119,6 +129,46 @@ int RunCheck(const Flags& flags) {
   return CheckHost(*config) ? 0 : kFailed;
 }
 
+int Finish(const absl::Status& status) {
+  return status.ok() ? 0 : Fail(status, absl::IsInvalidArgument(status) ? kUsage : kFailed);
+}
+
+int RunExec(const Flags& flags) {
+  const auto code = ExecInTarget(flags.target, flags.command, flags.with_stdin, flags.tty);
+  return code.ok() ? *code : Finish(code.status());
+}
+
+/// The commands that ask an agent of this machine.
+struct AgentCommands {
+  AgentCommands(CLI::App& app, Flags& flags)
+      : ps(*app.add_subcommand("ps", "list the pods of an agent on this machine")),
+        top(*app.add_subcommand("top", "show what they use, and how their start went")),
+        logs(*app.add_subcommand("logs", "print a container's log")),
+        exec(*app.add_subcommand("exec", "run a command in a container")) {
+    for (CLI::App* command : {&ps, &top, &logs, &exec}) {
+      command->add_option("--root-dir", flags.target.root_dir, "the agent's (default /var/lib/burstlet)");
+      command->add_option("-n,--namespace", flags.target.name_space, "of the pods (default: any)");
+    }
+    for (CLI::App* command : {&logs, &exec}) {
+      command->add_option("POD", flags.target.pod, "NAME or NAMESPACE/NAME")->required();
+      command->add_option("-c,--container", flags.target.container, "of the pod (default: its first)");
+    }
+    ps.add_flag("--json", flags.as_json, "the whole objects, as a v1.PodList");
+    top.add_flag("--once", flags.once, "one table, and not anew every two seconds");
+    logs.add_flag("-f,--follow", flags.logs.follow, "go on with what comes");
+    logs.add_flag("-p,--previous", flags.logs.previous, "of the run before");
+    logs.add_flag("--timestamps", flags.logs.timestamps, "each line with its time");
+    logs.add_option("--tail", flags.logs.tail, "so many of the last lines")->check(CLI::Range(0, INT32_MAX));
+    exec.add_flag("-i,--stdin", flags.with_stdin, "the command reads this input");
+    exec.add_flag("-t,--tty", flags.tty, "in a terminal");
+    exec.add_option("COMMAND", flags.command, "after --")->required();
+  }
+  CLI::App& ps;
+  CLI::App& top;
+  CLI::App& logs;
+  CLI::App& exec;
+};
+
 /// One line: a word that is no command is named, which CLI11 does not.
 std::string WhatIsWrong(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
   const bool no_command = app.get_subcommands().empty() && argc > 1 && argv[1][0] != '-';
@@ -149,6 +199,8 @@ int RunCommandLine(int argc, char** argv) {
   CLI::App& check = *app.add_subcommand("check", "tell whether this host can run pods");
   AddCommonFlags(check, flags);
 
+  const AgentCommands agent(app, flags);
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -157,6 +209,10 @@ int RunCommandLine(int argc, char** argv) {
   }
   if (node) return RunNode(flags);
   if (run) return RunPods(flags);
+  if (agent.ps) return Finish(ListPods(flags.target, flags.as_json));
+  if (agent.top) return Finish(ShowUsage(flags.target, flags.once));
+  if (agent.logs) return Finish(ShowLogs(flags.target, flags.logs));
+  if (agent.exec) return RunExec(flags);
   return RunCheck(flags);
 }
 

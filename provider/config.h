@@ -46,6 +46,10 @@ struct Config {
   std::chrono::seconds authorized_cache_ttl{300};
   std::chrono::seconds unauthorized_cache_ttl{30};
 
+  bool enable_system_log_handler = true;  // /logs/
+  bool enable_system_log_query = false;   // /logs/?query=...
+  bool enable_debug_flags_handler = true;
+
   // --- the node object
   bool register_node = true;
   bool recreate_node = true;

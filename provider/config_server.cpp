@@ -63,6 +63,9 @@ Fields ServerFields(Config& config) {
          config.tls_cipher_suites.push_back(std::move(item));
          return absl::OkStatus();
        })},
+      {"enableSystemLogHandler", Boolean(config.enable_system_log_handler)},
+      {"enableSystemLogQuery", Boolean(config.enable_system_log_query)},
+      {"enableDebugFlagsHandler", Boolean(config.enable_debug_flags_handler)},
       {"rotateCertificates", [&](const YamlNode& n) { return Boolean(config.rotate_certificates.emplace())(n); }},
       {"serverTLSBootstrap", Boolean(config.server_tls_bootstrap)},
       {"logging",
@@ -87,6 +90,9 @@ namespace burstlet::provider {
 absl::Status CheckServerConfig(const Config& config) {
   if (config.tls_cert_file.empty() != config.tls_private_key_file.empty()) {
     return absl::InvalidArgumentError("tlsCertFile and tlsPrivateKeyFile go together");
+  }
+  if (config.enable_system_log_query && !config.enable_system_log_handler) {
+    return absl::InvalidArgumentError("enableSystemLogQuery: needs enableSystemLogHandler");
   }
   if (config.server_tls_bootstrap && !config.tls_cert_file.empty()) {
     return absl::InvalidArgumentError("serverTLSBootstrap: not beside tlsCertFile");

@@ -14,6 +14,8 @@
 #include "kube/json.h"
 #include "metrics/log.h"
 #include "metrics/status.h"
+#include "provider/cli/tables.h"
+#include "provider/node_logs.h"
 #include "provider/stats/cadvisor_metrics.h"
 #include "provider/stats/collector.h"
 #include "provider/stats/resource_metrics.h"
@@ -31,7 +33,7 @@ using kube::Reply;
 struct Api {
   kube::Loop& loop;
   PodRuntime& runtime;
-  kube::Client& client;
+  kube::Client* client;
   Metrics& metrics;
   StatsCollector stats;
 };
@@ -67,6 +69,16 @@ std::string PodList(Api& api, bool running_only) {
     absl::StrAppend(&items, items.empty() ? "" : ",", kube::Encode(WithStatus(api, *worker)));
   }
   return absl::StrCat("{\"kind\":\"PodList\",\"apiVersion\":\"v1\",\"metadata\":{},\"items\":[", items, "]}\n");
+}
+
+std::string Starts(Api& api) {
+  StartTimelines starts;
+  for (PodWorker* worker : api.runtime.workers().All()) {
+    for (const auto& [stage, seconds] : worker->timeline().Durations()) {
+      starts[worker->pod()->metadata.uid].emplace_back(PodStageName(stage), seconds * 1000);
+    }
+  }
+  return TimelinesJson(starts);
 }
 
 void ContainerLogs(Api& api, const ContainerRef& ref, const kube::LogOptions& options,
@@ -222,7 +234,7 @@ kube::Task<void> ReviewAccess(kube::Client* client, kube::SubjectAccessReviewSpe
 
 }  // namespace
 
-kube::KubeletHandlers MakeKubeletHandlers(kube::Loop& loop, PodRuntime& runtime, kube::Client& client, Metrics& metrics,
+kube::KubeletHandlers MakeKubeletHandlers(kube::Loop& loop, PodRuntime& runtime, kube::Client* client, Metrics& metrics,
                                           const Config& config, const NodeInfo& node) {
   auto api = std::shared_ptr<Api>(new Api{loop, runtime, client, metrics, {loop, runtime, node, metrics}});
   kube::KubeletHandlers handlers;
@@ -262,6 +274,8 @@ kube::KubeletHandlers MakeKubeletHandlers(kube::Loop& loop, PodRuntime& runtime,
     api->loop.Post(
         [api, ref = std::move(ref), options, reply = std::move(reply)] { ContainerLogs(*api, ref, options, reply); });
   };
+  handlers.starts_json = [api] { return OnLoop(api->loop, [api] { return Starts(*api); }); };
+  if (config.enable_system_log_handler) handlers.node_logs = MakeNodeLogs();
   handlers.exec = [api](kube::ExecRequest request, Reply<kube::ExecSession> reply) {
     api->loop.Post(
         [api, request = std::move(request), reply = std::move(reply)] { StartStreams(*api, request, false, reply); });
@@ -274,14 +288,15 @@ kube::KubeletHandlers MakeKubeletHandlers(kube::Loop& loop, PodRuntime& runtime,
     api->loop.Post(
         [api, ref = std::move(ref), port, reply = std::move(reply)] { PortForward(*api, ref, port, reply); });
   };
+  if (client == nullptr) return handlers;
   handlers.review_token = [api](std::string token, Reply<kube::TokenReviewStatus> reply) {
     api->loop.Post([api, token = std::move(token), reply = std::move(reply)] {
-      api->runtime.tasks().Spawn("token review", ReviewToken(&api->client, token, reply));
+      api->runtime.tasks().Spawn("token review", ReviewToken(api->client, token, reply));
     });
   };
   handlers.review_access = [api](kube::SubjectAccessReviewSpec spec, Reply<kube::SubjectAccessReviewStatus> reply) {
     api->loop.Post([api, spec = std::move(spec), reply = std::move(reply)] {
-      api->runtime.tasks().Spawn("access review", ReviewAccess(&api->client, spec, reply));
+      api->runtime.tasks().Spawn("access review", ReviewAccess(api->client, spec, reply));
     });
   };
   return handlers;

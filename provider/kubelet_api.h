@@ -11,8 +11,9 @@
 
 namespace burstlet::provider {
 
-/// The references outlive the server that calls the handlers.
-kube::KubeletHandlers MakeKubeletHandlers(kube::Loop& loop, PodRuntime& runtime, kube::Client& client, Metrics& metrics,
+/// The references outlive the server that calls the handlers. `client` is for reviews of who asks; null: there are
+/// none.
+kube::KubeletHandlers MakeKubeletHandlers(kube::Loop& loop, PodRuntime& runtime, kube::Client* client, Metrics& metrics,
                                           const Config& config, const NodeInfo& node);
 
 }  // namespace burstlet::provider

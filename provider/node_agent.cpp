@@ -22,6 +22,7 @@
 #include "metrics/status.h"
 #include "metrics/version.h"
 #include "provider/api_objects.h"
+#include "provider/cli/local_agent.h"
 #include "provider/kubelet_api.h"
 #include "provider/node_certificates.h"
 #include "provider/node_config.h"
@@ -155,6 +156,9 @@ absl::StatusOr<std::unique_ptr<kube::KubeletServer>> StartServer(const Config& c
   server.authorized_cache_ttl = config.authorized_cache_ttl;
   server.unauthorized_cache_ttl = config.unauthorized_cache_ttl;
   server.node_name = node.name;
+  server.node_log_queries = config.enable_system_log_query;
+  server.debug_flags = config.enable_debug_flags_handler;
+  server.local_socket = AgentSocket(config.root_dir);
   auto started = kube::KubeletServer::Start(server, std::move(handlers));
   if (started.ok() || absl::IsAlreadyExists(started.status())) return started;
   return WrongInput(started.status(), "the kubelet port");
@@ -268,7 +272,7 @@ absl::Status RunNodeAgent(Config config) {
   trust.OnChange(objects_changed);
   pod_certificates.OnChange(objects_changed);
 
-  auto handlers = MakeKubeletHandlers(loop, *runtime, *client, metrics, config, node);
+  auto handlers = MakeKubeletHandlers(loop, *runtime, client.get(), metrics, config, node);
   handlers.metrics = [&loop, &certificates, inner = std::move(handlers.metrics)](kube::Reply<std::string> reply) {
     loop.Post([&certificates, inner, reply = std::move(reply)] {
       certificates.Publish();

@@ -13,6 +13,8 @@
 #include "metrics/log.h"
 #include "metrics/status.h"
 #include "provider/admission.h"
+#include "provider/cli/local_agent.h"
+#include "provider/kubelet_api.h"
 #include "provider/log_follower.h"
 #include "provider/node_config.h"
 #include "provider/node_status.h"
@@ -22,6 +24,8 @@
 
 namespace burstlet::provider {
 namespace {
+
+constexpr std::chrono::milliseconds kServerGrace{500};
 
 void Say(const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); }
 
@@ -192,6 +196,12 @@ absl::StatusOr<int> Standalone::Run() {
   runtime_->workers().OnDone([this] {
     if (runtime_->workers().empty()) loop_.Stop();
   });
+  kube::KubeletServerConfig server_config;
+  server_config.serve_network = false;
+  server_config.local_socket = AgentSocket(config_.root_dir);
+  ASSIGN_OR_RETURN(const auto server,
+                   kube::KubeletServer::Start(
+                       server_config, MakeKubeletHandlers(loop_, *runtime_, nullptr, metrics_, config_, node_)));
   boost::asio::signal_set signals(loop_.context(), SIGTERM, SIGINT);
   WaitForSignal(signals);
   // What a former run left behind is not in the files, and so it ends.
@@ -201,6 +211,7 @@ absl::StatusOr<int> Standalone::Run() {
     runtime_->workers().Replace(std::move(pods));
   });
   loop_.Run();
+  server->Stop(kServerGrace);
   int code = 0;
   for (const auto& pod : files_.pods) {
     const auto outcome = outcomes_.find(pod->metadata.uid);

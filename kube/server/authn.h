@@ -18,8 +18,9 @@
 
 namespace burstlet::kube {
 
-/// A verified client certificate, as far as identity goes.
+/// Who is at the other end: a verified client certificate, as far as identity goes, or the host's own root.
 struct PeerCertificate {
+  bool local_root = false;  // by the agent's own socket: may do all, without any review
   bool presented = false;
   bool verified = false;  // chain, dates and client usage, against the configured CAs
   std::string common_name;

@@ -1,14 +1,10 @@
 #include "kube/server/connection.h"
 
-#include <netinet/tcp.h>
-
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <boost/asio/post.hpp>
-#include <boost/asio/ssl.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/write.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <chrono>
@@ -38,31 +34,23 @@ constexpr std::chrono::seconds kCloseTime{5};
 constexpr std::chrono::seconds kDiscardTime{1};
 constexpr std::chrono::seconds kPeerCheckTime{10};
 
-asio::ssl::context Borrow(SSL_CTX* context) {
-  SSL_CTX_up_ref(context);
-  return asio::ssl::context(context);
-}
-
-class TlsConnection final : public Connection,
-                            public Wire,
-                            public Exchange,
-                            public std::enable_shared_from_this<TlsConnection> {
+class StreamConnection final : public Connection,
+                               public Wire,
+                               public Exchange,
+                               public std::enable_shared_from_this<StreamConnection> {
  public:
-  TlsConnection(asio::ip::tcp::socket socket, const Environment& environment)
-      : env_(environment),
-        context_(Borrow(environment.tls->Current()->ssl_context())),
-        stream_(std::move(socket), context_),
-        deadline_(stream_.get_executor()) {}
+  StreamConnection(std::unique_ptr<ByteStream> stream, const Environment& environment)
+      : env_(environment), stream_(std::move(stream)), deadline_(stream_->executor()) {}
 
   // Connection
-  asio::any_io_executor strand() override { return stream_.get_executor(); }
+  asio::any_io_executor strand() override { return stream_->executor(); }
   bool trusted() const override { return trusted_; }
   void Start() override;
   void Drain() override;
   void Kill() override { Die(); }
 
   // Wire
-  asio::any_io_executor executor() override { return stream_.get_executor(); }
+  asio::any_io_executor executor() override { return stream_->executor(); }
   Poster poster() override;
   void Write(std::string bytes) override { Queue(std::move(bytes), true); }
   void WriteApart(std::string bytes) override { Queue(std::move(bytes), false); }
@@ -99,8 +87,7 @@ class TlsConnection final : public Connection,
   const PeerCertificate& Peer();
 
   const Environment env_;
-  asio::ssl::context context_;
-  asio::ssl::stream<asio::ip::tcp::socket> stream_;
+  const std::unique_ptr<ByteStream> stream_;
   asio::steady_timer deadline_;
   State state_ = State::kHandshake;
   bool reading_ = false;
@@ -128,22 +115,12 @@ class TlsConnection final : public Connection,
   std::optional<Clock::time_point> peer_checked_;
 };
 
-void TlsConnection::Start() {
-  error_code ignored;
-  auto& socket = stream_.next_layer();
-  socket.set_option(asio::ip::tcp::no_delay(true), ignored);
-  socket.set_option(asio::socket_base::keep_alive(true), ignored);
-  // Dead peers of idle streams are found in about two minutes, as Go's listener does. TCP_USER_TIMEOUT would also end
-  // readers that merely pause.
-  const int seconds = 15, probes = 9;
-  setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds);
-  setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_KEEPINTVL, &seconds, sizeof seconds);
-  setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+void StreamConnection::Start() {
   SetDeadline(kHandshakeTime);
-  stream_.async_handshake(asio::ssl::stream_base::server, [self = shared_from_this()](error_code error) {
+  stream_->Handshake([self = shared_from_this()](error_code error, std::size_t) {
     if (self->state_ != State::kHandshake) return;
     if (error) {
-      V(4, "TLS handshake failed", {{"err", error.message()}});
+      V(4, "The handshake failed", {{"err", error.message()}});
       self->Die();
       return;
     }
@@ -151,13 +128,13 @@ void TlsConnection::Start() {
   });
 }
 
-void TlsConnection::Drain() {
+void StreamConnection::Drain() {
   draining_ = true;
   if (state_ == State::kHandshake) Die();
   if (state_ == State::kReading && !request_begun_) Close();
 }
 
-void TlsConnection::AwaitRequest(Clock::duration idle) {
+void StreamConnection::AwaitRequest(Clock::duration idle) {
   state_ = State::kReading;
   parser_.emplace();
   parser_->header_limit(kMaxHeaderBytes);
@@ -172,16 +149,16 @@ void TlsConnection::AwaitRequest(Clock::duration idle) {
   }
 }
 
-void TlsConnection::StartRead() {
+void StreamConnection::StartRead() {
   if (reading_ || state_ == State::kDead || state_ == State::kShutdown) return;
   reading_ = true;
-  stream_.async_read_some(asio::buffer(read_buffer_), [self = shared_from_this()](error_code error, std::size_t count) {
+  stream_->ReadSome(asio::buffer(read_buffer_), [self = shared_from_this()](error_code error, std::size_t count) {
     self->reading_ = false;
     self->OnRead(error, count);
   });
 }
 
-void TlsConnection::OnRead(error_code error, std::size_t count) {
+void StreamConnection::OnRead(error_code error, std::size_t count) {
   if (state_ == State::kDead || state_ == State::kShutdown) return;
   if (error) {
     // A client that only ended its own direction still gets what is queued for it.
@@ -213,7 +190,7 @@ void TlsConnection::OnRead(error_code error, std::size_t count) {
   }
 }
 
-void TlsConnection::Parse() {
+void StreamConnection::Parse() {
   error_code error;
   while (!input_.empty() && !parser_->is_done()) {
     const std::size_t used = parser_->put(asio::buffer(input_), error);
@@ -238,7 +215,7 @@ void TlsConnection::Parse() {
   Dispatch();
 }
 
-void TlsConnection::BadRequest(int status) {
+void StreamConnection::BadRequest(int status) {
   ++exchange_;
   keep_alive_ = false;
   discard_ = true;
@@ -247,7 +224,7 @@ void TlsConnection::BadRequest(int status) {
   Respond(TextResponse(status, std::to_string(status) + " " + std::string(ReasonPhrase(status)) + "\n"));
 }
 
-void TlsConnection::Dispatch() {
+void StreamConnection::Dispatch() {
   deadline_.cancel();
   const http::request<http::string_body>& message = parser_->get();
   request_ = HttpRequest();
@@ -256,6 +233,7 @@ void TlsConnection::Dispatch() {
   for (const auto& field : message) {
     request_.headers.emplace_back(std::string(field.name_string()), std::string(field.value()));
   }
+  request_.body = message.body();
   keep_alive_ = message.keep_alive() && !request_.http_1_0;
   const absl::Status target = ParseTarget(std::string(message.target()), &request_);
   if (!target.ok()) {
@@ -267,16 +245,16 @@ void TlsConnection::Dispatch() {
   env_.handle(*this, Peer());
 }
 
-const PeerCertificate& TlsConnection::Peer() {
+const PeerCertificate& StreamConnection::Peer() {
   const Clock::time_point now = Clock::now();
   if (!peer_checked_.has_value() || now - *peer_checked_ > kPeerCheckTime) {
-    peer_ = env_.tls->Current()->VerifyPeer(stream_.native_handle());
+    peer_ = stream_->Peer();
     peer_checked_ = now;
   }
   return peer_;
 }
 
-void TlsConnection::Respond(HttpResponse response) {
+void StreamConnection::Respond(HttpResponse response) {
   if (state_ != State::kHandling) return;
   state_ = State::kResponding;
   if (draining_) keep_alive_ = false;
@@ -286,7 +264,7 @@ void TlsConnection::Respond(HttpResponse response) {
   if (request_.method != "HEAD" && !response.body.empty()) Write(std::move(response.body));
 }
 
-Wire& TlsConnection::Stream(std::string head, std::shared_ptr<WireUser> user) {
+Wire& StreamConnection::Stream(std::string head, std::shared_ptr<WireUser> user) {
   state_ = State::kStreaming;
   deadline_.cancel();
   user_ = std::move(user);
@@ -304,11 +282,11 @@ Wire& TlsConnection::Stream(std::string head, std::shared_ptr<WireUser> user) {
   return *this;
 }
 
-Exchange::Resume TlsConnection::Resumer() {
+Exchange::Resume StreamConnection::Resumer() {
   return [weak = weak_from_this(), gate = env_.gate, exchange = exchange_](std::function<void(Exchange&)> fn) {
     const std::lock_guard<std::mutex> lock(gate->mutex);
     if (!gate->open) return;
-    const std::shared_ptr<TlsConnection> self = weak.lock();
+    const std::shared_ptr<StreamConnection> self = weak.lock();
     if (self == nullptr) return;
     asio::post(self->executor(), [self, exchange, fn = std::move(fn)] {
       if (self->exchange_ == exchange && self->state_ == State::kHandling) fn(*self);
@@ -316,11 +294,11 @@ Exchange::Resume TlsConnection::Resumer() {
   };
 }
 
-Wire::Poster TlsConnection::poster() {
+Wire::Poster StreamConnection::poster() {
   return [weak = weak_from_this(), gate = env_.gate, exchange = exchange_](std::function<void()> fn) {
     const std::lock_guard<std::mutex> lock(gate->mutex);
     if (!gate->open) return;
-    const std::shared_ptr<TlsConnection> self = weak.lock();
+    const std::shared_ptr<StreamConnection> self = weak.lock();
     if (self == nullptr) return;
     asio::post(self->executor(), [self, exchange, fn = std::move(fn)] {
       if (self->exchange_ == exchange && self->user_ != nullptr) fn();
@@ -328,7 +306,7 @@ Wire::Poster TlsConnection::poster() {
   };
 }
 
-void TlsConnection::Queue(std::string bytes, bool may_join) {
+void StreamConnection::Queue(std::string bytes, bool may_join) {
   if (bytes.empty() || state_ == State::kDead || state_ == State::kShutdown) return;
   queued_ += bytes.size();
   if (queued_ > kHighWater) above_water_ = true;
@@ -340,7 +318,7 @@ void TlsConnection::Queue(std::string bytes, bool may_join) {
   StartWrite();
 }
 
-void TlsConnection::StartWrite() {
+void StreamConnection::StartWrite() {
   if (writing_) return;
   if (in_flight_sent_ == in_flight_.size()) {
     in_flight_.clear();
@@ -352,14 +330,14 @@ void TlsConnection::StartWrite() {
   writing_ = true;
   // In pieces, so that a slow reader of a large body is seen to make progress.
   const std::size_t size = std::min(in_flight_.size() - in_flight_sent_, kMaxWriteBytes);
-  asio::async_write(stream_, asio::buffer(in_flight_.data() + in_flight_sent_, size),
+  stream_->WriteAll(asio::buffer(in_flight_.data() + in_flight_sent_, size),
                     [self = shared_from_this()](error_code error, std::size_t count) {
                       self->writing_ = false;
                       self->OnWritten(error, count);
                     });
 }
 
-void TlsConnection::OnWritten(error_code error, std::size_t count) {
+void StreamConnection::OnWritten(error_code error, std::size_t count) {
   if (state_ == State::kDead) return;
   if (error) {
     Die();
@@ -379,7 +357,7 @@ void TlsConnection::OnWritten(error_code error, std::size_t count) {
   }
 }
 
-void TlsConnection::OnFlushed() {
+void StreamConnection::OnFlushed() {
   if (state_ == State::kResponding) {
     if (keep_alive_ && !draining_) {
       AwaitRequest(trusted_ ? kKeepAliveTime : kStrangerTime);
@@ -396,7 +374,7 @@ void TlsConnection::OnFlushed() {
   }
 }
 
-void TlsConnection::Finish() {
+void StreamConnection::Finish() {
   if (state_ != State::kStreaming) return;
   user_.reset();
   state_ = State::kResponding;
@@ -405,27 +383,27 @@ void TlsConnection::Finish() {
   if (!writing_ && queue_.empty()) OnFlushed();
 }
 
-void TlsConnection::Close() {
+void StreamConnection::Close() {
   if (state_ == State::kDead || state_ == State::kClosing || state_ == State::kShutdown) return;
   state_ = State::kClosing;
   SetDeadline(kResponseStallTime);
   if (!writing_ && queue_.empty()) OnFlushed();
 }
 
-void TlsConnection::Shutdown() {
+void StreamConnection::Shutdown() {
   state_ = State::kShutdown;
   SetDeadline(kCloseTime);
-  stream_.async_shutdown([self = shared_from_this()](error_code) { self->Die(); });
+  stream_->Shutdown([self = shared_from_this()](error_code, std::size_t) { self->Die(); });
 }
 
-void TlsConnection::SetDeadline(Clock::duration after) {
+void StreamConnection::SetDeadline(Clock::duration after) {
   deadline_.expires_after(after);
   deadline_.async_wait([self = shared_from_this()](error_code error) {
     if (!error && self->deadline_.expiry() <= Clock::now()) self->OnDeadline();
   });
 }
 
-void TlsConnection::OnDeadline() {
+void StreamConnection::OnDeadline() {
   if (state_ == State::kHandling || state_ == State::kStreaming || state_ == State::kDead) return;
   if (state_ == State::kReading && request_begun_) {
     BadRequest(408);
@@ -439,14 +417,13 @@ void TlsConnection::OnDeadline() {
   }
 }
 
-void TlsConnection::Die() {
+void StreamConnection::Die() {
   if (state_ == State::kDead) return;
   state_ = State::kDead;
-  error_code ignored;
   deadline_.cancel();
-  stream_.next_layer().close(ignored);
+  stream_->Close();
   queue_.clear();
-  const std::shared_ptr<TlsConnection> self = shared_from_this();
+  const std::shared_ptr<StreamConnection> self = shared_from_this();
   const std::shared_ptr<WireUser> user = std::move(user_);
   user_.reset();
   if (user != nullptr) user->OnGone();
@@ -455,8 +432,8 @@ void TlsConnection::Die() {
 
 }  // namespace
 
-std::shared_ptr<Connection> Connection::Create(asio::ip::tcp::socket socket, const Environment& environment) {
-  return std::make_shared<TlsConnection>(std::move(socket), environment);
+std::shared_ptr<Connection> Connection::Create(std::unique_ptr<ByteStream> stream, const Environment& environment) {
+  return std::make_shared<StreamConnection>(std::move(stream), environment);
 }
 
 }  // namespace burstlet::kube

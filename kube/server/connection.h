@@ -1,4 +1,4 @@
-// One TLS connection: handshake, requests one after the other, and the raw wire of those that stream.
+// One connection: handshake, requests one after the other, and the raw wire of those that stream.
 //
 // Owner: the server's table of connections, until on_closed. Threads: its strand. Failure: a broken, slow or hostile
 // peer ends the connection; what was streaming hears OnGone. Limits: header 1 MiB (431), body 64 KiB (413), and a time
@@ -8,12 +8,10 @@
 
 #include "kube/server/wire.h"
 
-#include <boost/asio/ip/tcp.hpp>
 #include <memory>
 #include <mutex>
 
-#include "kube/server/authn.h"
-#include "kube/server/tls.h"
+#include "kube/server/byte_stream.h"
 
 namespace burstlet::kube {
 
@@ -26,15 +24,14 @@ struct LoopGate {
 class Connection {
  public:
   struct Environment {
-    TlsReloader* tls = nullptr;
     std::chrono::milliseconds request_timeout{0};
     std::shared_ptr<LoopGate> gate;
     std::function<void(Exchange&, const PeerCertificate&)> handle;
     std::function<void(Connection*)> on_closed;
   };
 
-  /// The socket's executor is the connection's strand.
-  static std::shared_ptr<Connection> Create(boost::asio::ip::tcp::socket socket, const Environment& environment);
+  /// The stream's executor is the connection's strand.
+  static std::shared_ptr<Connection> Create(std::unique_ptr<ByteStream> stream, const Environment& environment);
   virtual ~Connection() = default;
 
   virtual boost::asio::any_io_executor strand() = 0;

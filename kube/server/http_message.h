@@ -18,6 +18,7 @@ struct HttpRequest {
   std::string path;                                        // percent-decoded
   std::vector<std::pair<std::string, std::string>> query;  // decoded, in order
   std::vector<std::pair<std::string, std::string>> headers;
+  std::string body;  // 64 KiB at most
   bool http_1_0 = false;
 
   /// The first value of a header, or "". Names compare without case.

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "kube/server/connection.h"
+#include "kube/server/local_listener.h"
 #include "kube/server/request_handler.h"
 #include "metrics/log.h"
 #include "metrics/status.h"
@@ -36,12 +37,13 @@ class StreamServer final : public KubeletServer {
         tls_(config),
         gate_(std::make_shared<LoopGate>()),
         acceptor_(asio::make_strand(loop_)),
+        local_(loop_, [this](std::unique_ptr<ByteStream> stream) { Add(std::move(stream)); }),
         retry_(acceptor_.get_executor()),
         watcher_(LogWatcher::Create(asio::make_strand(loop_))),
         requests_(config, std::move(handlers), watcher_) {}
   ~StreamServer() override { Stop(std::chrono::milliseconds(0)); }
 
-  absl::Status Listen();
+  absl::Status Start();
   std::uint16_t port() const override { return port_; }
   absl::Status UseCertificate(std::string cert_pem, std::string key_pem) override {
     return tls_.UseCertificate(std::move(cert_pem), std::move(key_pem));
@@ -49,9 +51,11 @@ class StreamServer final : public KubeletServer {
   void Stop(std::chrono::milliseconds grace) override;
 
  private:
+  absl::Status Listen();
   void Accept();
   bool MakeRoom();
   void OnAccepted(error_code error);
+  void Add(std::unique_ptr<ByteStream> stream);
   void OnClosed(Connection* connection);
   void ForEach(void (Connection::*verb)());
   void RunThread();
@@ -62,6 +66,7 @@ class StreamServer final : public KubeletServer {
   const std::shared_ptr<LoopGate> gate_;
   asio::io_context loop_;
   tcp::acceptor acceptor_;
+  LocalListener local_;
   asio::steady_timer retry_;
   const std::shared_ptr<LogWatcher> watcher_;
   RequestHandler requests_;
@@ -81,6 +86,14 @@ class StreamServer final : public KubeletServer {
   bool stopped_ = false;
 };
 
+absl::Status StreamServer::Start() {
+  if (config_.serve_network) RETURN_IF_ERROR(Listen());
+  if (!config_.local_socket.empty()) RETURN_IF_ERROR(local_.Start(config_.local_socket));
+  const unsigned count = config_.threads == 0 ? 1 : config_.threads;
+  for (unsigned i = 0; i < count; ++i) threads_.emplace_back([this] { RunThread(); });
+  return absl::OkStatus();
+}
+
 absl::Status StreamServer::Listen() {
   RETURN_IF_ERROR(tls_.Load());
   error_code error;
@@ -96,8 +109,6 @@ absl::Status StreamServer::Listen() {
   if (error) return absl::InvalidArgumentError("listening on " + name + ": " + error.message());
   port_ = acceptor_.local_endpoint(error).port();
   asio::post(acceptor_.get_executor(), [this] { Accept(); });
-  const unsigned count = config_.threads == 0 ? 1 : config_.threads;
-  for (unsigned i = 0; i < count; ++i) threads_.emplace_back([this] { RunThread(); });
   return absl::OkStatus();
 }
 
@@ -152,19 +163,23 @@ void StreamServer::OnAccepted(error_code error) {
     });
     return;
   }
+  Add(MakeTlsStream(std::move(*socket), tls_));
+  Accept();
+}
+
+void StreamServer::Add(std::unique_ptr<ByteStream> stream) {
   Connection::Environment environment;
-  environment.tls = &tls_;
   environment.request_timeout = config_.request_timeout;
   environment.gate = gate_;
   environment.handle = [this](Exchange& exchange, const PeerCertificate& peer) { requests_.Handle(exchange, peer); };
   environment.on_closed = [this](Connection* connection) { OnClosed(connection); };
-  const std::shared_ptr<Connection> connection = Connection::Create(std::move(*socket), environment);
+  const std::shared_ptr<Connection> connection = Connection::Create(std::move(stream), environment);
   {
     const std::lock_guard<std::mutex> lock(mutex_);
+    if (stopped_) return;
     connections_[connection.get()] = Entry{connection, arrivals_++};
   }
   asio::post(connection->strand(), [connection] { connection->Start(); });
-  Accept();
 }
 
 void StreamServer::OnClosed(Connection* connection) {
@@ -193,6 +208,7 @@ void StreamServer::Stop(std::chrono::milliseconds grace) {
     if (stopped_) return;
     stopped_ = true;
   }
+  local_.Stop();
   asio::post(acceptor_.get_executor(), [this] {
     error_code ignored;
     acceptor_.close(ignored);
@@ -223,8 +239,8 @@ void StreamServer::Stop(std::chrono::milliseconds grace) {
 absl::StatusOr<std::unique_ptr<KubeletServer>> KubeletServer::Start(const KubeletServerConfig& config,
                                                                     KubeletHandlers handlers) {
   auto server = std::make_unique<StreamServer>(config, std::move(handlers));
-  RETURN_IF_ERROR(server->Listen());
-  Info("The kubelet port listens", {{"address", config.address}, {"port", server->port()}});
+  RETURN_IF_ERROR(server->Start());
+  if (config.serve_network) Info("The kubelet port listens", {{"address", config.address}, {"port", server->port()}});
   return std::unique_ptr<KubeletServer>(std::move(server));
 }
 

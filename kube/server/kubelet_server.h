@@ -15,6 +15,7 @@
 
 #include "absl/status/statusor.h"
 #include "kube/api/auth.h"
+#include "kube/server/node_log_query.h"
 
 namespace burstlet::kube {
 
@@ -81,7 +82,9 @@ struct KubeletHandlers {
   std::function<void(Reply<std::string>)> metrics_probes;                           // may be empty
   std::function<void(bool only_cpu_and_memory, Reply<std::string>)> stats_summary;  // may be empty
   std::function<std::string()> configz_json;
-  std::function<absl::Status()> healthz;  // the sync loop's health
+  std::function<std::string()> starts_json;  // /starts: the stages of each pod's start; empty: 404
+  NodeLogs node_logs;                        // /logs/; empty: 405
+  std::function<absl::Status()> healthz;     // the sync loop's health
   std::function<void(ContainerRef, LogOptions, Reply<LogSource>)> container_logs;
   std::function<void(ExecRequest, Reply<ExecSession>)> exec;
   std::function<void(ExecRequest, Reply<ExecSession>)> attach;  // may be empty: 501
@@ -93,6 +96,8 @@ struct KubeletHandlers {
 };
 
 struct KubeletServerConfig {
+  bool serve_network = true;  // else the local socket alone: address, port, TLS and what follows from them count not
+  std::string local_socket;   // for the host's root, who may do all without a review; "": none
   std::string address = "0.0.0.0";
   std::uint16_t port = 10250;  // 0 = any free one, see port()
   std::string tls_cert_file;
@@ -108,6 +113,8 @@ struct KubeletServerConfig {
   std::chrono::seconds token_cache_ttl{120};
   std::chrono::seconds authorized_cache_ttl{300};
   std::chrono::seconds unauthorized_cache_ttl{30};
+  bool node_log_queries = false;  // /logs/?query=...; else such options count for nothing
+  bool debug_flags = true;        // PUT /debug/flags/v; else 405
   std::string node_name;
   unsigned threads = 1;
   /// A request must have come whole this long after its first byte.

