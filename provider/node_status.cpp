@@ -145,7 +145,7 @@ kube::NodeStatus BuildNodeStatus(const NodeInfo& info, const NodeConditionsInput
   }
   status.features = kube::NodeFeatures{true};
   status.declaredFeatures = {"ExtendWebSocketsToKubelet", "InPlacePodLevelResourcesVerticalScaling",
-                             "RestartAllContainersOnContainerExits"};
+                             "InPlacePodVerticalScalingInitContainers", "RestartAllContainersOnContainerExits"};
   return status;
 }
 

@@ -189,6 +189,22 @@ def test_sidecar_is_resized(env):
     assert pod["status"]["initContainerStatuses"][0]["restartCount"] == 0
 
 
+def test_init_container_is_resized(env):
+    env.node()
+    wait = sized(env, "100m", "64Mi", "init")
+    wait["command"] = ["sh", "-c", "while [ ! -e /go ]; do sleep 0.2; done"]
+    env.apply(pod_of(env, "first", sized(env, "100m", "64Mi"), initContainers=[wait]))
+    env.wait_for("pods/first", lambda p: "running" in (p["status"].get("initContainerStatuses") or [{"state": {}}])[0]["state"])
+    size = {"cpu": "150m", "memory": "96Mi"}
+    env.kubectl("patch", "pod", "first", "--subresource", "resize", "-p", json.dumps(
+        {"spec": {"initContainers": [{"name": "init", "resources": {"requests": size, "limits": size}}]}}))
+    env.wait_for("pods/first", lambda p: p["status"]["initContainerStatuses"][0]["resources"]["limits"] == size)
+    assert shown(env, "first", "init")[1:] == [15000, 96 * MI]
+    env.exec("first", "touch", "/go", args=("-c", "init"))
+    env.wait_ready("pod/first")
+    assert shown(env, "first")[1:] == [10000, 64 * MI]
+
+
 def test_pod_level_resources(env):
     env.node()
     open_ended = env.container(image="busybox:1", command=SERVE)

@@ -153,9 +153,9 @@ TEST_CASE("a node's status keeps what is not its own", "[node]") {
   CHECK(status.volumesInUse.size() == 1);
   REQUIRE(status.runtimeHandlers.size() == 3);
   CHECK(status.runtimeHandlers[1].name == "crun");
-  CHECK(status.declaredFeatures == std::vector<std::string>{"ExtendWebSocketsToKubelet",
-                                                            "InPlacePodLevelResourcesVerticalScaling",
-                                                            "RestartAllContainersOnContainerExits"});
+  CHECK(status.declaredFeatures ==
+        std::vector<std::string>{"ExtendWebSocketsToKubelet", "InPlacePodLevelResourcesVerticalScaling",
+                                 "InPlacePodVerticalScalingInitContainers", "RestartAllContainersOnContainerExits"});
   CHECK(status.addresses.front().type == "InternalIP");
   CHECK(status.daemonEndpoints.kubeletEndpoint.Port == 10250);
 
