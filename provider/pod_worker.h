@@ -159,7 +159,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   bool RestartForResize(const std::vector<std::string>& names);
   void Applied(const ResizeStep& step, const AppliedPodResources& pod_goal);
   void ResizeFailed(const std::string& message);
-  void ObserveResize();
+  /// The condition of a resize that goes on; `due`: something of it is still to be written.
+  void ObserveResize(bool due);
   void AdoptResources(const PodRecord& record);
 
   // --- images (pod_worker_images.cpp)

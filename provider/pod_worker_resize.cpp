@@ -84,11 +84,11 @@ void PodWorker::ForgetPendingResize() {
   wake_.Set();
 }
 
-void PodWorker::ObserveResize() {
+void PodWorker::ObserveResize(bool due) {
   if (ResizeInProgress(*pod_, view_)) {
     if (view_.resize_in_progress) return;
     view_.resize_in_progress = Condition("PodResizeInProgress", std::nullopt, "", "", pod_->metadata.generation);
-  } else if (view_.resize_in_progress) {
+  } else if (view_.resize_in_progress && !due) {
     const std::int64_t generation = view_.resize_in_progress->observedGeneration;
     view_.resize_in_progress.reset();
     failure_backoff_.Forget(kStep);
@@ -158,7 +158,7 @@ kube::Task<void> PodWorker::Resize() {
   for (const auto& [id, stop] : stops_) stopping.insert(id);
   const ResizePlan plan = PlanResize(*pod_, view_, context_.node, stopping);
   resize_due_ = !plan.empty();
-  ObserveResize();
+  ObserveResize(resize_due_);
   // What a restart needs is applied when the old run has gone.
   if (RestartForResize(plan.restart)) co_return;
   if (plan.empty() || TooEarly(kStep)) co_return;
@@ -199,7 +199,7 @@ kube::Task<void> PodWorker::Resize() {
   }
   WriteRecord();
   record_stale_ = false;
-  ObserveResize();
+  ObserveResize(resize_due_);
 }
 
 /// What a former agent allocated and applied; a record from before there were resizes tells only the first.

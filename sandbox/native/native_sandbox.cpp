@@ -280,7 +280,23 @@ absl::StatusOr<int> NativeSandbox::OpenVolume(const std::string& name) {
   return OpenOfWarden(absl::StrCat("root/vol/", found - volumes.begin()), O_PATH | O_NOFOLLOW);
 }
 
+/// On version 1 a pod may not have less quota than any cgroup in it, and ended containers still have theirs.
+void NativeSandbox::ReleaseEndedQuotas() {
+  Resources none;
+  none.cpu_quota_us = -1;
+  for (const std::string& name : context_.cgroups->Children(PodCgroup())) {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      const Entry* entry = Find(name);
+      if (entry != nullptr && entry->state.phase != ContainerPhase::kExited) continue;
+    }
+    const absl::Status released = context_.cgroups->SetResources(absl::StrCat(PodCgroup(), "/", name), none, false);
+    if (!absl::IsNotFound(released)) LogIfError(released, "CPU quota of an ended container");
+  }
+}
+
 absl::Status NativeSandbox::UpdatePodResources(const Resources& resources) {
+  if (resources.cpu_quota_us.has_value() && !context_.cgroups->v2()) ReleaseEndedQuotas();
   return context_.cgroups->SetResources(PodCgroup(), resources, true);
 }
 

@@ -78,6 +78,7 @@ class NativeSandbox : public Sandbox {
   NativeSandbox(NativeContext& context, SandboxState state) : context_(context), state_(std::move(state)) {}
 
   absl::Status SetUp();
+  void ReleaseEndedQuotas();
   absl::Status SetUpNetwork(WardenProcess& process);
   /// A file of /proc/<warden>.
   absl::StatusOr<int> OpenOfWarden(const std::string& path, int flags);

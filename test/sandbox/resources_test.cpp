@@ -199,6 +199,26 @@ TEST_CASE("memory and process limits hold, and running out of memory is told", "
   CHECK(sandbox.Remove().ok());
 }
 
+TEST_CASE("a pod gets less CPU than an ended container of it had", "[root]") {
+  SKIP_UNLESS_ROOT;
+  Fixture fixture;
+  SandboxSpec pod = fixture.PodSpec("pod-a");
+  pod.resources.cpu_quota_us = 50000;
+  Sandbox& sandbox = fixture.Create(pod);
+  ContainerSpec ended = fixture.ShellSpec("c1", "exit 0");
+  ended.resources.cpu_quota_us = 50000;
+  CHECK(fixture.Run(sandbox, ended).exit_code == 0);
+  ContainerSpec stays = fixture.ShellSpec("c2", "sleep 1000");
+  stays.resources.cpu_quota_us = 20000;
+  REQUIRE(sandbox.Start(stays).ok());
+  Resources less;
+  less.cpu_quota_us = 30000;
+  const absl::Status updated = sandbox.UpdatePodResources(less);
+  INFO(updated.message());
+  CHECK(updated.ok());
+  CHECK(sandbox.Remove().ok());
+}
+
 TEST_CASE("containers of a pod share its network, ipc and host name, and only by wish their processes", "[root]") {
   SKIP_UNLESS_ROOT;
   Fixture fixture;
