@@ -55,7 +55,7 @@ func makeAll(store *oci.Store, in inputs) ([]oci.Image, error) {
 		m.base, m.layer(oci.Gzip, oci.Program("agnhost", in.agnhost),
 			oci.Symlink("agnhost-2", "agnhost")))
 	m.add("tools", "1", oci.OCI, shell, m.base,
-		m.layer(oci.Gzip, m.program("eat"), m.program("show")))
+		m.layer(oci.Gzip, m.program("eat"), m.program("show"), m.program("witness")))
 	m.configured()
 	m.compressions()
 	m.filesystem()
