@@ -10,9 +10,11 @@
 #include <cerrno>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "metrics/log.h"
 #include "metrics/status.h"
+#include "provider/cni/cni_bandwidth.h"
 #include "provider/cni/cni_request.h"
 #include "provider/cni/cni_result.h"
 #include "sandbox/net/links.h"
@@ -59,6 +61,14 @@ CniCall CallOf(const char* command, const CniRecord& record, const std::string& 
   call.interface = kInterface;
   call.args = record.args;
   return call;
+}
+
+/// A plugin that is not there, of a network that was never finished, has made nothing: its ADD failed for the same
+/// reason. And some plugins complain of what is gone already, or of the namespace that is (as containerd has it).
+bool NothingToTakeDown(const absl::Status& failed, const CniRecord& record) {
+  if (absl::IsNotFound(failed)) return !record.result.IsObject();
+  if (absl::StrContains(failed.message(), "not found")) return true;
+  return record.netns.empty() && absl::StrContains(failed.message(), "no such file or directory");
 }
 
 absl::Status TestNetwork(const CniRunner& runner, const CniNetworkConfig& config) {
@@ -133,7 +143,8 @@ absl::StatusOr<sandbox::PodAddresses> CniNetwork::AttachPod(int netns_fd, const 
   record.netns = options_.netns_prefix + spec.id;
   record.args = CniArgs(spec);
   record.config = **config;
-  record.runtime = CniRuntimeConfig(spec, options_.pod_cidrs);
+  const CniLimits limits = ShareLimits(**config, sandbox::BandwidthOf(spec.labels), [&] { return HasIfb(netns_fd); });
+  record.runtime = CniRuntimeConfig(spec, options_.pod_cidrs, limits.plugins);
   // What an earlier sandbox of the same pod still owes comes first.
   RETURN_IF_ERROR(Annotate(Delete(spec.id), failed));
   {
@@ -149,6 +160,7 @@ absl::StatusOr<sandbox::PodAddresses> CniNetwork::AttachPod(int netns_fd, const 
     });
   }
   if (status.ok()) status = Add(record);
+  if (status.ok()) status = LimitByNode(netns_fd, kInterface, limits.node);
   if (status.ok()) {
     const absl::StatusOr<sandbox::PodAddresses> addresses = PodAddressesOf(record.result, kInterface);
     if (addresses.ok()) return addresses;
@@ -191,7 +203,9 @@ absl::Status CniNetwork::Delete(const std::string& id) {
     // DEL has known the result since 0.4.0.
     const bool knows = CniVersionAtLeast(record->config.version, 0, 4);
     call.config = CniStdin(record->config, *plugin, record->runtime, knows ? record->result : cache::Json());
-    RETURN_IF_ERROR(runner_.Run(call).status());
+    const absl::Status status = runner_.Run(call).status();
+    if (status.ok() || NothingToTakeDown(status, told)) continue;
+    return status;
   }
   RETURN_IF_ERROR(ForgetNamespace(record->netns));
   return records_.Remove(id);

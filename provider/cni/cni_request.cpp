@@ -4,13 +4,15 @@
 #include <cstdint>
 
 #include "absl/strings/str_cat.h"
-#include "sandbox/net/bandwidth.h"
 
 namespace burstlet::provider {
 namespace {
 
-// As other runtimes say it: the burst is what the rate allows, and no plugin takes more than 32 bits of it.
-constexpr std::int64_t kBurst = INT32_MAX;
+// What may go at once, in bits: a tenth of a second's, but some packets' in any case, as in the built-in network. Other
+// runtimes say 2^31, and their pods go unlimited for their first 256 MiB. No plugin takes more than 32 bits of it.
+constexpr std::uint64_t kLeastBurst = 1 << 20;
+constexpr std::uint64_t kMostBurst = INT32_MAX;
+constexpr std::uint64_t kBurstsPerSecond = 10;
 
 std::string LabelOf(const sandbox::SandboxSpec& spec, const char* name) {
   const auto it = spec.labels.find(name);
@@ -25,7 +27,8 @@ std::string CniArgs(const sandbox::SandboxSpec& spec) {
                       ";K8S_POD_INFRA_CONTAINER_ID=", spec.id, ";K8S_POD_UID=", LabelOf(spec, "io.kubernetes.pod.uid"));
 }
 
-cache::Json CniRuntimeConfig(const sandbox::SandboxSpec& spec, const std::vector<std::string>& pod_cidrs) {
+cache::Json CniRuntimeConfig(const sandbox::SandboxSpec& spec, const std::vector<std::string>& pod_cidrs,
+                             const sandbox::Bandwidth& bandwidth) {
   cache::Json runtime = cache::Json::Object();
   if (!spec.host_ports.empty()) {
     cache::Json mappings = cache::Json::Array();
@@ -39,16 +42,16 @@ cache::Json CniRuntimeConfig(const sandbox::SandboxSpec& spec, const std::vector
     }
     runtime.object["portMappings"] = std::move(mappings);
   }
-  if (const sandbox::Bandwidth asked = sandbox::BandwidthOf(spec.labels); asked.limited()) {
-    cache::Json bandwidth = cache::Json::Object();
-    const auto limit = [&bandwidth](const char* rate, const char* burst, std::uint64_t bits) {
+  if (bandwidth.limited()) {
+    cache::Json limits = cache::Json::Object();
+    const auto limit = [&limits](const char* rate, const char* burst, std::uint64_t bits) {
       if (bits == 0) return;
-      bandwidth.object[rate] = static_cast<std::int64_t>(std::min<std::uint64_t>(bits, INT64_MAX));
-      bandwidth.object[burst] = kBurst;
+      limits.object[rate] = static_cast<std::int64_t>(std::min<std::uint64_t>(bits, INT64_MAX));
+      limits.object[burst] = static_cast<std::int64_t>(std::clamp(bits / kBurstsPerSecond, kLeastBurst, kMostBurst));
     };
-    limit("ingressRate", "ingressBurst", asked.ingress);
-    limit("egressRate", "egressBurst", asked.egress);
-    runtime.object["bandwidth"] = std::move(bandwidth);
+    limit("ingressRate", "ingressBurst", bandwidth.ingress);
+    limit("egressRate", "egressBurst", bandwidth.egress);
+    runtime.object["bandwidth"] = std::move(limits);
   }
   if (!pod_cidrs.empty()) {
     cache::Json sets = cache::Json::Array();

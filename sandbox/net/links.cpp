@@ -246,6 +246,22 @@ absl::Status Links::RemoveUnreachable(const Cidr& range) {
   return ErrnoOf(status) == ESRCH ? absl::OkStatus() : status;
 }
 
+absl::StatusOr<bool> Links::Makes(const std::string& kind) {
+  static constexpr const char* kTrial = "burstlet-trial";
+  NetlinkBatch batch;
+  nlmsghdr* message = nullptr;
+  BeginLink(batch, RTM_NEWLINK, kCreate, &message);
+  mnl_attr_put_strz(message, IFLA_IFNAME, kTrial);
+  nlattr* info = mnl_attr_nest_start(message, IFLA_LINKINFO);
+  mnl_attr_put_strz(message, IFLA_INFO_KIND, kind.c_str());
+  mnl_attr_nest_end(message, info);
+  const absl::Status status = socket_.Execute(batch);
+  if (ErrnoOf(status) == EOPNOTSUPP) return false;
+  if (!status.ok()) return Annotate(status, absl::StrCat("an interface of the kind ", kind, ": "));
+  RETURN_IF_ERROR(Delete({kTrial}));
+  return true;
+}
+
 absl::Status Links::Delete(const std::vector<std::string>& names) {
   absl::Status first = absl::OkStatus();
   for (const std::string& name : names) {

@@ -33,6 +33,7 @@ struct Link {
   std::uint32_t index = 0;
   std::string name;
   std::uint32_t mtu = 0;
+  std::uint32_t peer = 0;  // index of what it is tied to, in that one's namespace; of a veth its other end
 };
 
 struct InterfaceAddress {
@@ -76,6 +77,8 @@ class Links {
   absl::StatusOr<std::optional<Link>> Find(const std::string& name);
   absl::StatusOr<std::vector<Link>> List(const std::string& kind, const std::string& name_prefix);
   absl::StatusOr<std::vector<InterfaceAddress>> ListAddresses();
+  /// The kernel makes interfaces of that kind: one is made here, and removed (which waits for a grace period).
+  absl::StatusOr<bool> Makes(const std::string& kind);
   /// The MTU towards the default route, or nullopt when there is none.
   std::optional<std::uint32_t> DefaultRouteMtu();
   /// Waits for the kernel's grace period (about 16 ms): not for the way of a pod.

@@ -20,7 +20,8 @@ std::optional<Link> ParseLink(const nlmsghdr* message) {
   const auto* info = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(message));
   return Link{.index = static_cast<std::uint32_t>(info->ifi_index),
               .name = AttrString(FindAttribute(message, sizeof(ifinfomsg), IFLA_IFNAME)),
-              .mtu = AttrU32(FindAttribute(message, sizeof(ifinfomsg), IFLA_MTU))};
+              .mtu = AttrU32(FindAttribute(message, sizeof(ifinfomsg), IFLA_MTU)),
+              .peer = AttrU32(FindAttribute(message, sizeof(ifinfomsg), IFLA_LINK))};
 }
 
 std::string KindOf(const nlmsghdr* message) {

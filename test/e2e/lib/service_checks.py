@@ -218,15 +218,15 @@ def took(address, number, send):
     return time.monotonic() - start
 
 
-def bandwidth(env, egress=True):
+def bandwidth(env):
     """Annotated pods send and receive no faster than they may, others do; nonsense is refused as everywhere."""
     shell = f"dd if=/dev/zero bs=64k count={AMOUNT >> 16} 2>/dev/null | nc -l -p 9000 & nc -l -p 9001 > /dev/null; wait"
-    limits = {"kubernetes.io/ingress-bandwidth": "16M", **({"kubernetes.io/egress-bandwidth": "16M"} if egress else {})}
+    limits = {"kubernetes.io/ingress-bandwidth": "16M", "kubernetes.io/egress-bandwidth": "16M"}
     for name, annotations in (("slow", limits), ("fast", {})):
         env.apply(env.pod(name, annotations=annotations, image="busybox:1", command=["sh", "-c", shell]))
     slow, fast = ips(env, "slow")[0], ips(env, "fast")[0]
     least = 0.6 * AMOUNT * 8 / LIMIT  # what the bucket holds may go at once
-    for number, send in ((9001, True), *(((9000, False),) if egress else ())):
+    for number, send in ((9001, True), (9000, False)):
         harness.until(lambda n=number: listens(env, "slow", n) and listens(env, "fast", n), 20, "both listen")
         quick, limited = took(fast, number, send), took(slow, number, send)
         print(f"{AMOUNT} bytes to port {number}: {quick:.3f} s free, {limited:.3f} s limited", flush=True)

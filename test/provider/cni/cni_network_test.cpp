@@ -18,6 +18,9 @@
 #include <sstream>
 #include <thread>
 
+#include "provider/cni/cni_bandwidth.h"
+#include "provider/cni/cni_request.h"
+
 namespace burstlet::provider {
 namespace {
 
@@ -180,6 +183,83 @@ TEST_CASE("a plugin's complaint is passed on and what was made is undone", "[cni
   CHECK(lab.Calls() == std::vector<std::string>{"0-ADD-first", "1-ADD-second", "2-DEL-second", "3-DEL-first"});
   CHECK(lab.Empty("records"));
   CHECK(lab.Empty("netns"));
+}
+
+TEST_CASE("a plugin that is not there is told by name, and nothing of the attempt is left", "[cni]") {
+  NAMESPACE_OR_SKIP(netns);
+  const Lab lab;
+  lab.Write("net.d/10-pods.conflist",
+            R"({"cniVersion":"1.0.0","name":"pods","plugins":[{"type":"first"},{"type":"none"},{"type":"second"}]})");
+  const auto network = lab.Open();
+  const auto made = network->AttachPod(netns.get(), Pod("uid-1"));
+  CHECK(made.status().message() ==
+        "failed to setup network for sandbox \"uid-1\": failed to find plugin \"none\" in path [" + lab.root() +
+            "/bin]");
+  CHECK(lab.Calls() == std::vector<std::string>{"0-ADD-first", "1-DEL-second", "2-DEL-first"});
+  CHECK(lab.Empty("records"));
+  CHECK(lab.Empty("netns"));
+  CHECK(network->Detach("uid-1").ok());
+}
+
+TEST_CASE("what a plugin has made is owed when its program has gone", "[cni]") {
+  NAMESPACE_OR_SKIP(netns);
+  const Lab lab;
+  lab.Configure();
+  const auto network = lab.Open();
+  REQUIRE(network->AttachPod(netns.get(), Pod("uid-1")).ok());
+  fs::remove(lab.root() + "/bin/first");
+  CHECK(absl::IsNotFound(network->Detach("uid-1")));
+  CHECK_FALSE(lab.Empty("records"));
+  lab.Program("first", kScript);
+  CHECK(lab.Within5s([&] { return lab.Empty("records") && lab.Empty("netns"); }));
+  CHECK(lab.Calls().back().ends_with("-DEL-first"));
+}
+
+TEST_CASE("a plugin that complains of what is gone already does not hold a pod's network up", "[cni]") {
+  NAMESPACE_OR_SKIP(netns);
+  const Lab lab;
+  lab.Configure();
+  const auto network = lab.Open();
+  REQUIRE(network->AttachPod(netns.get(), Pod("uid-1")).ok());
+  lab.Write("fail-DEL-second", R"({"code":3,"msg":"container uid-1 not found"})");
+  CHECK(network->Detach("uid-1").ok());
+  CHECK(lab.Calls().back().ends_with("-DEL-first"));
+  CHECK(lab.Empty("records"));
+}
+
+TEST_CASE("limits of bandwidth go to the plugins that keep them, the others are the node's", "[cni]") {
+  const auto list = [](const char* capabilities) {
+    return *ParseCniConfig(
+        "f", std::string(R"({"name":"n","plugins":[{"type":"a"},{"type":"b","capabilities":)") + capabilities + "}]}");
+  };
+  const sandbox::Bandwidth asked{.ingress = 16'000'000, .egress = 8'000};
+  bool tried = false;
+  const auto ifb = [&tried](bool has) {
+    return [&tried, has] {
+      tried = true;
+      return has;
+    };
+  };
+  const CniLimits none = ShareLimits(list("{}"), asked, ifb(true));
+  CHECK_FALSE(none.plugins.limited());
+  CHECK((none.node.ingress == asked.ingress && none.node.egress == asked.egress));
+  CHECK_FALSE(tried);
+  const CniLimits all = ShareLimits(list(R"({"bandwidth":true})"), asked, ifb(true));
+  CHECK((all.plugins.ingress == asked.ingress && all.plugins.egress == asked.egress));
+  CHECK_FALSE(all.node.limited());
+  const CniLimits half = ShareLimits(list(R"({"bandwidth":true})"), asked, ifb(false));
+  CHECK((half.plugins.ingress == asked.ingress && half.plugins.egress == 0));
+  CHECK((half.node.ingress == 0 && half.node.egress == asked.egress));
+  CHECK(CniRuntimeConfig(sandbox::SandboxSpec(), {}, all.plugins).Dump() ==
+        R"({"bandwidth":{"egressBurst":1048576,"egressRate":8000,"ingressBurst":1600000,"ingressRate":16000000}})");
+}
+
+TEST_CASE("the node limits what it can see the other end of", "[cni]") {
+  NAMESPACE_OR_SKIP(netns);
+  const absl::Status refused = LimitByNode(netns.get(), "lo", {.ingress = 8'000, .egress = 0});
+  CHECK(absl::IsFailedPrecondition(refused));
+  CHECK(refused.message().find("kubernetes.io/ingress-bandwidth: ") == 0);
+  CHECK(LimitByNode(netns.get(), "lo", {.ingress = 0, .egress = 8'000}).ok());
 }
 
 TEST_CASE("the next agent takes down what no sandbox holds", "[cni]") {
