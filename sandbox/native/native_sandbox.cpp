@@ -34,7 +34,8 @@ absl::StatusOr<std::string> SysctlPath(const SandboxSpec& spec, const std::strin
   bool net = absl::StartsWith(name, "net.") || absl::StartsWith(name, "net/");
   bool ipc = absl::StartsWith(name, "kernel.shm") || absl::StartsWith(name, "kernel.msg") || name == "kernel.sem" ||
              absl::StartsWith(name, "fs.mqueue.");
-  if ((!net && !ipc) || (net && spec.host_network) || (ipc && spec.host_ipc) || absl::StrContains(name, ".."))
+  bool user = absl::StartsWith(name, "user.") && !spec.user_namespace.empty();
+  if ((!net && !ipc && !user) || (net && spec.host_network) || (ipc && spec.host_ipc) || absl::StrContains(name, ".."))
     return absl::InvalidArgumentError(absl::StrCat("sysctl ", name, " is not one of the pod's namespaces"));
   std::string path = name;
   if (!absl::StrContains(name, "/")) std::replace(path.begin(), path.end(), '.', '/');
@@ -181,6 +182,11 @@ absl::Status NativeSandbox::SendSetup(int directory_fd) {
   if (!spec.hostname.empty()) plan.AddText(warden::StepKind::kHostname, spec.hostname);
   if (!spec.domainname.empty()) plan.AddText(warden::StepKind::kDomainname, spec.domainname);
   for (const auto& [name, value] : spec.sysctls) {
+    // As a file it is the host's root's, whoever's the namespace is.
+    if (name == "kernel.domainname" && !spec.host_network) {
+      plan.AddText(warden::StepKind::kDomainname, value);
+      continue;
+    }
     ASSIGN_OR_RETURN(std::string path, SysctlPath(spec, name));
     plan.Add(warden::StepKind::kSysctl, FieldWriter().Text(path).Text(value));
   }

@@ -46,13 +46,10 @@ int NewProc() {
   return proc;
 }
 
-int WriteSysctl(const char* path, const char* value) {
-  int proc = NewProc();
-  if (proc < 0) return -1;
+int WriteSysctlOf(int proc, const char* path, const char* value) {
   char full[256];
   std::snprintf(full, sizeof(full), "sys/%s", path);
   int file = sandbox::OpenAt2(proc, full, O_WRONLY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
-  ::close(proc);
   if (file < 0) return -1;
   std::size_t size = std::strlen(value);
   ssize_t written = ::write(file, value, size);
@@ -61,8 +58,42 @@ int WriteSysctl(const char* path, const char* value) {
   return 0;
 }
 
+int WriteSysctl(const char* path, const char* value) {
+  int proc = NewProc();
+  if (proc < 0) return -1;
+  int result = WriteSysctlOf(proc, path, value);
+  int error = errno;
+  ::close(proc);
+  errno = error;
+  return result;
+}
+
+/// The limits of a user namespace are seen from within it alone: anywhere else the same path is another's.
+int WriteUserSysctl(const Warden& warden, const char* path, const char* value) {
+  if (warden.user_namespace_fd < 0) {
+    errno = EPERM;
+    return -1;
+  }
+  int proc = NewProc();
+  if (proc < 0) return -1;
+  int pidfd = -1;
+  pid_t pid = sandbox::CloneFork(0, &pidfd);
+  if (pid == 0) {
+    if (::setns(warden.user_namespace_fd, CLONE_NEWUSER) != 0 || WriteSysctlOf(proc, path, value) != 0) ::_exit(errno);
+    ::_exit(0);
+  }
+  int error = errno;
+  CloseFd(proc);
+  CloseFd(pidfd);
+  int status = 0;
+  if (pid > 0 && ::waitpid(pid, &status, 0) == pid) error = WIFEXITED(status) ? WEXITSTATUS(status) : EINTR;
+  errno = error;
+  return error == 0 ? 0 : -1;
+}
+
 /// The settings of an ipc namespace are its root's, whatever capabilities others have.
 int WriteSysctlAsPod(const Warden& warden, const char* path, const char* value) {
+  if (std::strncmp(path, "user/", 5) == 0) return WriteUserSysctl(warden, path, value);
   if (warden.user_namespace_fd < 0) return WriteSysctl(path, value);
   ::prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0);
   ::syscall(SYS_setresuid, -1, warden.id_base, -1);

@@ -245,6 +245,24 @@ TEST_CASE("the network and settings of a mapped pod are its root's; the host's a
   CHECK(Contains(text, "own\nend"));
 }
 
+TEST_CASE("limits of a user namespace are written within it, and nowhere else", "[root][userns]") {
+  SKIP_UNLESS_MAPPED;
+  Fixture fixture;
+  const std::string path = "/proc/sys/user/max_inotify_watches";
+  const std::string before = Slurp(path);
+  const std::string text = MappedOutput(fixture, absl::StrCat("cat ", path, " /proc/sys/kernel/domainname"), {},
+                                        [](SandboxSpec& pod) {
+                                          pod.sysctls = {{"user.max_inotify_watches", "1234"},
+                                                         {"kernel.domainname", "pods.test"}};
+                                        });
+  CHECK(text == "1234\npods.test\n");
+  CHECK(Slurp(path) == before);
+  SandboxSpec wrong = MappedPod(fixture, "wrong");
+  wrong.sysctls = {{"user.no_such_limit", "1"}};
+  const absl::Status refused = fixture.driver->Create(wrong).status();
+  CHECK(Contains(std::string(refused.message()), "sysctl"));
+}
+
 TEST_CASE("device nodes keep their owners: a mapped pod's root is not the host's", "[root][userns]") {
   SKIP_UNLESS_MAPPED;
   Fixture fixture;
