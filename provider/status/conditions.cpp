@@ -10,6 +10,8 @@
 namespace burstlet::provider {
 namespace {
 
+constexpr char kDisruptionTarget[] = "DisruptionTarget";
+constexpr char kTerminationByKubelet[] = "TerminationByKubelet";
 constexpr char kPodCompleted[] = "PodCompleted";
 constexpr char kPodFailed[] = "PodFailed";
 
@@ -170,6 +172,21 @@ std::vector<kube::PodCondition> MakeConditions(const ConditionInput& input) {
     conditions.push_back(std::move(condition));
   }
   return conditions;
+}
+
+bool IsDisruptionByNode(const kube::PodCondition& condition) {
+  return condition.type == kDisruptionTarget && condition.reason == kTerminationByKubelet;
+}
+
+void AddDisruption(std::int64_t generation, kube::Time now, std::vector<kube::PodCondition>& conditions) {
+  kube::PodCondition condition = Make(kDisruptionTarget, true, kTerminationByKubelet,
+                                      "Pod was preempted by Kubelet to accommodate a critical pod.");
+  condition.observedGeneration = generation;
+  const kube::PodCondition* before = FindCondition(conditions, kDisruptionTarget);
+  const bool same = before != nullptr && before->status == condition.status && before->lastTransitionTime;
+  condition.lastTransitionTime = same ? before->lastTransitionTime : now;
+  std::erase_if(conditions, [](const kube::PodCondition& other) { return other.type == kDisruptionTarget; });
+  conditions.push_back(std::move(condition));
 }
 
 void ForceUnready(const std::string& phase, kube::Time now, std::vector<kube::PodCondition>& conditions) {

@@ -32,6 +32,12 @@ struct ConditionInput {
 /// Foreign conditions of `previous`, then the node's own, in the kubelet's order.
 std::vector<kube::PodCondition> MakeConditions(const ConditionInput& input);
 
+/// DisruptionTarget, of a pod that the node has ended for the sake of another (pkg/kubelet/preemption). It replaces one
+/// that others have set.
+void AddDisruption(std::int64_t generation, kube::Time now, std::vector<kube::PodCondition>& conditions);
+/// The condition above, and not another's of that type.
+bool IsDisruptionByNode(const kube::PodCondition& condition);
+
 /// A terminal phase never goes with Ready or ContainersReady True (kubernetes issue 108594).
 void ForceUnready(const std::string& phase, kube::Time now, std::vector<kube::PodCondition>& conditions);
 

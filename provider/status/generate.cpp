@@ -170,6 +170,9 @@ kube::PodStatus GeneratePodStatus(const kube::Pod& pod, const PodRuntimeView& vi
   }
   HoldPhase(pod, view, previous, status);
   if (TerminalPhase(status.phase)) ForceUnready(status.phase, now, status.conditions);
+  if (TerminalPhase(status.phase) && view.failure && view.failure->reason == "Preempting") {
+    AddDisruption(status.observedGeneration, now, status.conditions);
+  }
   status.allocatedResources = PodRequests(pod);
   status.resources = PodResourcesStatus(pod, view, status.phase);
   status.initContainerStatuses = std::move(containers.init);

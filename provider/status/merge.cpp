@@ -140,8 +140,10 @@ kube::PodStatus MergeStatus(const kube::PodStatus& stored, kube::PodStatus next)
   for (kube::PodCondition& condition : next.conditions) {
     if (OwnedCondition(condition.type)) {
       conditions.push_back(std::move(condition));
-    } else if (FindCondition(conditions, condition.type) == nullptr && condition.type == "DisruptionTarget") {
-      conditions.push_back(std::move(condition));  // the one condition that nodes may add for others
+    } else if (IsDisruptionByNode(condition)) {
+      // The one condition that nodes share with others, and here it is the node's word.
+      std::erase_if(conditions, [](const kube::PodCondition& other) { return other.type == "DisruptionTarget"; });
+      conditions.push_back(std::move(condition));
     }
   }
   next.conditions = std::move(conditions);

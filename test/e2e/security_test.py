@@ -133,6 +133,41 @@ def test_an_unmasked_proc_and_network_rights_are_the_mapped_pods(env):
     assert " mtu 9000 " in env.exec("u", "ip", "link", "show", "lo")
 
 
+def test_user_namespace_limits_are_the_mapped_pods_own(env):
+    env.node("n3", config={"allowedUnsafeSysctls": ["user.max_*", "kernel.domainname"]})
+    with open("/proc/sys/user/max_inotify_watches", encoding="ascii") as source:
+        before = source.read()
+    sysctls = [{"name": "user.max_inotify_watches", "value": "4321"}, {"name": "kernel.domainname", "value": "pods.test"}]
+    env.apply(mapped(env, "limited", nodeName="n3", securityContext={"sysctls": sysctls}))
+    env.wait_ready("pod/limited")
+    read = env.exec("limited", "cat", "/proc/sys/user/max_inotify_watches", "/proc/sys/kernel/domainname")
+    assert read.split() == ["4321", "pods.test"], read
+    with open("/proc/sys/user/max_inotify_watches", encoding="ascii") as source:
+        assert source.read() == before
+    # Without a namespace of its own they would be the host's.
+    env.apply(env.pod("host-users", image="busybox:1", command=SHELL, nodeName="n3", securityContext={"sysctls": sysctls[:1]}))
+    pod = env.wait_for("pods/host-users", lambda p: p["status"].get("phase") == "Failed")
+    assert pod["status"]["reason"] == "SysctlForbidden", pod["status"]
+    assert '"user.max_inotify_watches" not allowed with host User enabled' in pod["status"]["message"], pod["status"]
+
+
+def test_supplementary_groups_follow_the_policy_and_are_told(env):
+    """The image's user tester (1234:2345) is in its group 3456, too."""
+    env.node()
+    for name, policy in (("merge", "Merge"), ("silent", None), ("strict", "Strict")):
+        context = {"supplementalGroups": [7777], "fsGroup": 8888, **({"supplementalGroupsPolicy": policy} if policy else {})}
+        main = {"name": "main", "image": env.image("configured:1"), "imagePullPolicy": "IfNotPresent", "workingDir": "/",
+                "command": ["/show"]}
+        env.apply(env.pod(name, containers=[main], securityContext=context))
+    env.wait_ready("pod/merge pod/silent pod/strict")
+    for name in ("merge", "silent", "strict"):
+        groups = {2345, 7777, 8888} | ({3456} if name != "strict" else set())
+        shown = next(line.split()[1:] for line in env.logs_of(name).splitlines() if line.startswith("groups"))
+        assert {int(g) for g in shown} | {2345} == groups, (name, shown)
+        user = env.get(f"pod {name}")["status"]["containerStatuses"][0]["user"]["linux"]
+        assert (user["uid"], user["gid"], set(user["supplementalGroups"])) == (1234, 2345, groups), (name, user)
+
+
 def test_a_local_seccomp_profile_is_applied(env):
     node = env.node()
     folder = os.path.join(node.root_dir, "seccomp", "profiles")
