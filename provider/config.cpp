@@ -29,6 +29,9 @@ Fields NodeFields(Config& config) {
       {"maxPods", Integer(config.max_pods, 1, 100'000)},
       {"staticPodPath", Text(config.static_pod_path)},
       {"fileCheckFrequency", Duration(config.file_check_frequency, 1, 3600)},
+      {"staticPodURL", Text(config.static_pod_url)},
+      {"staticPodURLHeader", TextLists(config.static_pod_url_headers)},
+      {"httpCheckFrequency", Duration(config.http_check_frequency, 1, 3600)},
       {"podPidsLimit", Integer(config.pod_pids_limit, -1, std::numeric_limits<std::int32_t>::max())},
       {"cpuCFSQuota", Boolean(config.cpu_cfs_quota)},
       {"cpuCFSQuotaPeriod", QuotaPeriod(config.cpu_cfs_quota_period)},
@@ -209,6 +212,8 @@ std::string ConfigJson(const Config& config) {
       "],\"clusterDomain\":", quoted(config.cluster_domain), ",\"podCIDR\":", quoted(cidrs),
       ",\"maxPods\":", config.max_pods, ",\"staticPodPath\":", quoted(config.static_pod_path),
       ",\"fileCheckFrequency\":\"", config.file_check_frequency.count(), "s\"",
+      ",\"staticPodURL\":", quoted(config.static_pod_url),  // its headers are nobody's business
+      ",\"httpCheckFrequency\":\"", config.http_check_frequency.count(), "s\"",
       ",\"podPidsLimit\":", config.pod_pids_limit, ",\"cgroupRoot\":", quoted(config.cgroup_root),
       ",\"podLogsDir\":", quoted(config.pod_logs_dir),
       ",\"seccompDefault\":", config.seccomp_default ? "true" : "false",

@@ -59,6 +59,9 @@ struct Config {
   std::int64_t max_pods = 500;
   std::string static_pod_path;  // empty: no static pods
   std::chrono::seconds file_check_frequency{20};
+  std::string static_pod_url;                                               // empty: none
+  std::vector<std::pair<std::string, std::string>> static_pod_url_headers;  // may be secret
+  std::chrono::seconds http_check_frequency{20};
   std::int64_t pod_pids_limit = -1;
   bool cpu_cfs_quota = true;
   std::chrono::microseconds cpu_cfs_quota_period{100'000};

@@ -1,6 +1,11 @@
 // What must hold of a configuration's values wherever they come from, before anything is started with them.
+#include <algorithm>
+#include <cctype>
+#include <cstring>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "cache/url.h"
 #include "kube/api/quantity.h"
 #include "metrics/status.h"
 #include "provider/config.h"
@@ -56,6 +61,27 @@ absl::Status CheckLabels(const std::map<std::string, std::string>& labels) {
   return absl::OkStatus();
 }
 
+/// A name is a token (RFC 9110 5.6.2), a value has no line of its own.
+absl::Status CheckStaticPodUrl(const Config& config) {
+  const auto token = [](unsigned char c) {
+    return std::isalnum(c) != 0 || std::strchr("!#$%&'*+-.^_`|~", c) != nullptr;
+  };
+  const auto control = [](unsigned char c) { return (c < ' ' && c != '\t') || c == 0x7f; };
+  for (const auto& [name, value] : config.static_pod_url_headers) {
+    if (name.empty() || !std::all_of(name.begin(), name.end(), token)) {
+      return Wrong("staticPodURLHeader", name, "is no name of a header");
+    }
+    if (std::any_of(value.begin(), value.end(), control)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("staticPodURLHeader.", name, ": control characters are not allowed"));
+    }
+  }
+  if (config.static_pod_url.empty()) return absl::OkStatus();
+  const auto url = cache::ParseUrl(config.static_pod_url);
+  return url.ok() ? absl::OkStatus()
+                  : Wrong("staticPodURL", config.static_pod_url, std::string(url.status().message()));
+}
+
 }  // namespace
 
 absl::Status CheckConfigValues(const Config& config) {
@@ -64,6 +90,7 @@ absl::Status CheckConfigValues(const Config& config) {
   RETURN_IF_ERROR(CheckReservations("systemReserved", config.system_reserved));
   RETURN_IF_ERROR(CheckReservations("kubeReserved", config.kube_reserved));
   RETURN_IF_ERROR(CheckLabels(config.node_labels));
+  RETURN_IF_ERROR(CheckStaticPodUrl(config));
   const std::string& collector = config.tracing_endpoint;
   if (!collector.empty() && !absl::StartsWith(collector, "http://") && !absl::StartsWith(collector, "https://")) {
     return Wrong("tracing.endpoint", collector, "is no URL like http://127.0.0.1:4318");

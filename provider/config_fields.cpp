@@ -139,6 +139,21 @@ Setter TextList(std::function<absl::Status(std::string)> add) {
   };
 }
 
+Setter TextLists(std::vector<std::pair<std::string, std::string>>& out) {
+  return [&out](const YamlNode& node) -> absl::Status {
+    if (node.kind != YamlNode::Kind::kMap) return Wrong("expected a map");
+    out.clear();
+    for (const auto& [name, values] : node.fields) {
+      const auto add = [&out, name](std::string value) {
+        out.emplace_back(name, std::move(value));
+        return absl::OkStatus();
+      };
+      RETURN_IF_ERROR(Annotate(TextList(add)(values), name));
+    }
+    return absl::OkStatus();
+  };
+}
+
 Setter TextMap(std::map<std::string, std::string>& out) {
   return [&out](const YamlNode& node) -> absl::Status {
     if (node.kind != YamlNode::Kind::kMap) return Wrong("expected a map");

@@ -9,6 +9,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "provider/config.h"
@@ -32,6 +33,8 @@ Setter QuotaPeriod(std::chrono::microseconds& out);
 /// Greater than 0 and at most 1.
 Setter Fraction(double& out);
 Setter TextList(std::function<absl::Status(std::string)> add);
+/// Names to lists of strings; a pair for each string.
+Setter TextLists(std::vector<std::pair<std::string, std::string>>& out);
 Setter TextMap(std::map<std::string, std::string>& out);
 /// Resource names to quantities.
 Setter Reservations(std::map<std::string, std::string>& out);

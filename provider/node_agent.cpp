@@ -31,6 +31,8 @@
 #include "provider/node_status.h"
 #include "provider/pod_runtime.h"
 #include "provider/static_pod.h"
+#include "provider/static_pod_files.h"
+#include "provider/static_pod_url.h"
 #include "provider/static_pods.h"
 #include "sandbox/os/apparmor.h"
 #include "sandbox/os/mount.h"
@@ -204,19 +206,30 @@ std::function<NodeConditionsInput()> ConditionsOf(const NodeStatusConfig& config
   };
 }
 
-/// Static pods before any word of the API server. Without a path there are none, and what a former agent left of them
-/// ends.
-std::unique_ptr<StaticPodFiles> StartStaticPods(const Config& config, kube::Loop& loop, PodRuntime& runtime,
-                                                StaticPods& static_pods) {
-  if (config.static_pod_path.empty()) {
-    loop.Post([&static_pods] { static_pods.Desire({}); });
-    return nullptr;
-  }
-  auto files = NewStaticPodFiles(loop, runtime.pool(), runtime.tasks(), config.static_pod_path, config.node_name,
-                                 config.file_check_frequency);
-  files->OnChange([&static_pods](StaticPodList pods) { static_pods.Desire(pods); });
-  files->Start();
-  return files;
+/// Static pods before any word of the API server. Without a path or URL there are none of it, and what a former agent
+/// left of them ends.
+std::vector<std::unique_ptr<StaticPodSource>> StartStaticPods(const Config& config, kube::Loop& loop,
+                                                              PodRuntime& runtime, StaticPods& static_pods) {
+  std::vector<std::unique_ptr<StaticPodSource>> sources;
+  const auto start = [&](StaticOrigin::Kind kind, std::unique_ptr<StaticPodSource> source) {
+    if (source == nullptr) return loop.Post([&static_pods, kind] { static_pods.Desire(kind, {}); });
+    source->OnChange([&static_pods, kind](StaticPodList pods) { static_pods.Desire(kind, pods); });
+    source->Start();
+    sources.push_back(std::move(source));
+  };
+  start(StaticOrigin::Kind::kFile,
+        config.static_pod_path.empty()
+            ? nullptr
+            : NewStaticPodFiles(loop, runtime.pool(), runtime.tasks(), config.static_pod_path, config.node_name,
+                                config.file_check_frequency));
+  StaticPodUrl from;
+  from.url = config.static_pod_url;
+  from.headers = config.static_pod_url_headers;
+  from.check_frequency = config.http_check_frequency;
+  from.proxy = cache::ProxyConfig::FromEnvironment();
+  start(StaticOrigin::Kind::kUrl,
+        from.url.empty() ? nullptr : NewStaticPodUrl(loop, runtime.tasks(), std::move(from), config.node_name));
+  return sources;
 }
 
 }  // namespace
@@ -289,7 +302,7 @@ absl::Status RunNodeAgent(Config config) {
   runtime->workers().OnDone([&static_pods] { static_pods.WorkerDone(); });
   controller->Start();
   runtime->OnNetworkChange([&controller] { controller->Refresh(); });
-  auto static_files = StartStaticPods(config, loop, *runtime, static_pods);
+  const auto static_sources = StartStaticPods(config, loop, *runtime, static_pods);
   certificates.Start(runtime->tasks(), *server, [&controller] {
     const auto current = controller->current();
     return current ? current->status.addresses : std::vector<kube::NodeAddress>();

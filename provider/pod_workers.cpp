@@ -27,6 +27,11 @@ std::optional<Refusal> RefuseUnknown(const std::vector<std::string>& unknown_fie
   return std::nullopt;
 }
 
+PodSource SourceOf(const kube::Pod& pod) {
+  if (!IsStaticPod(pod)) return PodSource::kApi;
+  return StaticKindOf(pod) == StaticOrigin::Kind::kUrl ? PodSource::kUrl : PodSource::kFiles;
+}
+
 /// CPU or memory that the pod held before is free now.
 bool HoldsLess(const kube::Pod& now, const kube::Pod& before) {
   const kube::ResourceList has = PodRequestsInUse(now);
@@ -66,7 +71,7 @@ void PodWorkers::Recover(std::vector<Recovered> recovered) {
 }
 
 void PodWorkers::Replace(std::vector<SourcePod> pods, std::set<std::string> unreadable, PodSource source) {
-  const auto mine = [source](const kube::Pod& pod) { return IsStaticPod(pod) == (source == PodSource::kFiles); };
+  const auto mine = [source](const kube::Pod& pod) { return SourceOf(pod) == source; };
   std::set<std::string> present = unreadable;
   for (const SourcePod& pod : pods) present.insert(pod.pod->metadata.uid);
   for (const auto& [uid, worker] : workers_) {

@@ -24,8 +24,8 @@ struct SourcePod {
   std::vector<std::string> unknown_fields;
 };
 
-/// Who asks for a pod: the API server, or files of this host (static pods).
-enum class PodSource { kApi, kFiles };
+/// Who asks for a pod: the API server, files of this host, or a URL (static pods).
+enum class PodSource { kApi, kFiles, kUrl };
 
 class PodWorkers {
  public:

@@ -87,11 +87,21 @@ bool IsCriticalPod(const kube::Pod& pod) {
   return IsStaticPod(pod) || IsMirrorPod(pod) || pod.spec.priority.value_or(0) >= kSystemCriticalPriority;
 }
 
-absl::StatusOr<kube::Pod> MakeStaticPod(kube::Pod pod, const std::string& file, const std::string& node_name,
+const char* SourceName(StaticOrigin::Kind kind) { return kind == StaticOrigin::Kind::kFile ? "file" : "http"; }
+
+StaticOrigin::Kind StaticKindOf(const kube::Pod& pod) {
+  return AnnotationOf(pod, kConfigSource) == SourceName(StaticOrigin::Kind::kUrl) ? StaticOrigin::Kind::kUrl
+                                                                                  : StaticOrigin::Kind::kFile;
+}
+
+absl::StatusOr<kube::Pod> MakeStaticPod(kube::Pod pod, const StaticOrigin& origin, const std::string& node_name,
                                         std::int64_t seen) {
   if (pod.metadata.name.empty()) return absl::InvalidArgumentError("metadata.name: name is needed for the pod");
   if (pod.metadata.uid.empty()) {
-    pod.metadata.uid = HashOf(absl::StrCat(kube::Encode(pod), "host:", node_name, "file:", file));
+    const std::string place = origin.kind == StaticOrigin::Kind::kUrl
+                                  ? absl::StrCat("url:", origin.place)
+                                  : absl::StrCat("host:", node_name, "file:", origin.place);
+    pod.metadata.uid = HashOf(absl::StrCat(kube::Encode(pod), place));
   }
   if (!IsPodUid(pod.metadata.uid)) {
     return absl::InvalidArgumentError("metadata.uid: must consist of letters, digits and '-'");
@@ -106,7 +116,7 @@ absl::StatusOr<kube::Pod> MakeStaticPod(kube::Pod pod, const std::string& file, 
   pod.metadata.deletionGracePeriodSeconds.reset();
   pod.metadata.annotations.erase(kConfigMirror);
   pod.metadata.annotations[kConfigHash] = pod.metadata.uid;
-  pod.metadata.annotations[kConfigSource] = "file";
+  pod.metadata.annotations[kConfigSource] = SourceName(origin.kind);
   pod.metadata.annotations[kConfigSeen] = kube::FormatTime({seen});
   pod.spec.nodeName = node_name;
   Tolerate(pod);
@@ -120,6 +130,19 @@ absl::StatusOr<kube::Pod> MakeStaticPod(kube::Pod pod, const std::string& file, 
     return absl::InvalidArgumentError(absl::StrCat("static pods may not reference ", reference));
   }
   return pod;
+}
+
+absl::StatusOr<kube::Pod> DecodeStaticPod(const YamlNode& document, const StaticOrigin& origin,
+                                          const std::string& node_name, std::int64_t seen) {
+  const YamlNode* kind = document.Find("kind");
+  const YamlNode* version = document.Find("apiVersion");
+  if (kind == nullptr || version == nullptr || kind->scalar != "Pod" || version->scalar != "v1") {
+    return absl::InvalidArgumentError("expected apiVersion v1 and kind Pod");
+  }
+  std::vector<std::string> unknown;
+  ASSIGN_OR_RETURN(kube::Pod pod, kube::Decode<kube::Pod>(YamlToJson(document), &unknown));
+  if (!unknown.empty()) return absl::InvalidArgumentError(absl::StrCat("unknown field \"", unknown.front(), "\""));
+  return MakeStaticPod(std::move(pod), origin, node_name, seen);
 }
 
 kube::Pod MakeMirrorPod(const kube::Pod& pod, const std::string& node_name, const std::string& node_uid) {

@@ -148,7 +148,7 @@ Look LookAround(const std::string& path, const std::string& node_name, const std
   return look;
 }
 
-class DirectoryWatch : public StaticPodFiles {
+class DirectoryWatch : public StaticPodSource {
  public:
   DirectoryWatch(kube::Loop& loop, kube::WorkerPool& pool, kube::TaskGroup& tasks, std::string path,
                  std::string node_name, milliseconds check_frequency)
@@ -297,20 +297,12 @@ absl::StatusOr<kube::Pod> ParseStaticPod(const std::string& file, const std::str
   if (documents.size() != 1) {
     return absl::InvalidArgumentError(absl::StrCat("one pod is expected, there are ", documents.size(), " documents"));
   }
-  const YamlNode* kind = documents.front().Find("kind");
-  const YamlNode* version = documents.front().Find("apiVersion");
-  if (kind == nullptr || version == nullptr || kind->scalar != "Pod" || version->scalar != "v1") {
-    return absl::InvalidArgumentError("expected apiVersion v1 and kind Pod");
-  }
-  std::vector<std::string> unknown;
-  ASSIGN_OR_RETURN(kube::Pod pod, kube::Decode<kube::Pod>(YamlToJson(documents.front()), &unknown));
-  if (!unknown.empty()) return absl::InvalidArgumentError(absl::StrCat("unknown field \"", unknown.front(), "\""));
-  return MakeStaticPod(std::move(pod), file, node_name, seen);
+  return DecodeStaticPod(documents.front(), {StaticOrigin::Kind::kFile, file}, node_name, seen);
 }
 
-std::unique_ptr<StaticPodFiles> NewStaticPodFiles(kube::Loop& loop, kube::WorkerPool& pool, kube::TaskGroup& tasks,
-                                                  const std::string& path, const std::string& node_name,
-                                                  milliseconds check_frequency) {
+std::unique_ptr<StaticPodSource> NewStaticPodFiles(kube::Loop& loop, kube::WorkerPool& pool, kube::TaskGroup& tasks,
+                                                   const std::string& path, const std::string& node_name,
+                                                   milliseconds check_frequency) {
   return std::make_unique<DirectoryWatch>(loop, pool, tasks, path, node_name, check_frequency);
 }
 

@@ -6,34 +6,20 @@
 #pragma once
 
 #include <chrono>
-#include <functional>
-#include <map>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "kube/api/pod.h"
 #include "kube/async/offload.h"
 #include "kube/async/task_group.h"
+#include "provider/static_pod_source.h"
 
 namespace burstlet::provider {
 
-using StaticPodList = std::vector<std::shared_ptr<const kube::Pod>>;
-
-class StaticPodFiles {
- public:
-  virtual ~StaticPodFiles() = default;
-  /// All pods that there are, called after the first look and after each change.
-  virtual void OnChange(std::function<void(StaticPodList pods)> callback) = 0;
-  virtual void Start() = 0;
-  /// No callback comes any more.
-  virtual void Stop() = 0;
-};
-
-std::unique_ptr<StaticPodFiles> NewStaticPodFiles(kube::Loop& loop, kube::WorkerPool& pool, kube::TaskGroup& tasks,
-                                                  const std::string& path, const std::string& node_name,
-                                                  std::chrono::milliseconds check_frequency);
+std::unique_ptr<StaticPodSource> NewStaticPodFiles(kube::Loop& loop, kube::WorkerPool& pool, kube::TaskGroup& tasks,
+                                                   const std::string& path, const std::string& node_name,
+                                                   std::chrono::milliseconds check_frequency);
 
 /// The pod of one file's text; `file` is its path.
 absl::StatusOr<kube::Pod> ParseStaticPod(const std::string& file, const std::string& text, const std::string& node_name,

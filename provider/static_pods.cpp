@@ -50,16 +50,28 @@ StaticPods::PodPtr StaticPods::Desired(const std::string& name) const {
 
 // --- workers ------------------------------------------------------------------------------------------------------
 
-void StaticPods::Desire(const StaticPodList& pods) {
+void StaticPods::Merge() {
   desired_.clear();
-  for (const PodPtr& pod : pods) desired_[kube::ObjectName(pod->metadata)] = pod;
-  if (!std::exchange(settled_, true)) {
+  for (const auto& [origin, pods] : origins_) {
+    for (const PodPtr& pod : pods) {
+      const std::string name = kube::ObjectName(pod->metadata);
+      if (desired_.emplace(name, pod).second) continue;
+      Error("Two static pods of one name: the file's counts", {{"pod", name}});
+    }
+  }
+}
+
+void StaticPods::Desire(StaticOrigin::Kind origin, const StaticPodList& pods) {
+  const bool first = !origins_.contains(origin);
+  origins_[origin] = pods;
+  Merge();
+  if (first) {
     // What runs since a former agent and is still wanted goes on; what is not wanted any more ends.
     std::vector<SourcePod> known;
     for (const PodPtr& pod : pods) {
       if (workers_->WasRecovered(pod->metadata.uid)) known.push_back({pod, {}});
     }
-    workers_->Replace(std::move(known), {}, PodSource::kFiles);
+    workers_->Replace(std::move(known), {}, origin == StaticOrigin::Kind::kUrl ? PodSource::kUrl : PodSource::kFiles);
   }
   SyncWorkers();
 }
@@ -71,6 +83,7 @@ void StaticPods::SyncWorkers() {
     if (!IsStaticPod(*pod)) continue;
     const std::string name = kube::ObjectName(pod->metadata);
     busy.insert(name);
+    if (!origins_.contains(StaticKindOf(*pod))) continue;
     const PodPtr wanted = Desired(name);
     const bool same = wanted != nullptr && wanted->metadata.uid == pod->metadata.uid;
     if (!same && !worker->removed()) {
@@ -88,7 +101,7 @@ void StaticPods::SyncWorkers() {
 }
 
 void StaticPods::WorkerDone() {
-  if (settled_) SyncWorkers();
+  if (!origins_.empty()) SyncWorkers();
 }
 
 // --- mirrors ------------------------------------------------------------------------------------------------------
@@ -137,7 +150,7 @@ kube::Task<void> StaticPods::SyncMirrors() {
     for (const auto& [name, pod] : desired_) names.insert(name);
     for (const auto& [name, mirror] : mirrors_) names.insert(name);
     for (const std::string& name : names) {
-      if (api_synced_ && settled_) co_await SyncMirror(name);
+      if (api_synced_) co_await SyncMirror(name);
     }
     std::erase_if(retries_, [&](const auto& entry) { return !names.contains(entry.first); });
     kube::SteadyTime next = kube::SteadyTime::max();
@@ -162,7 +175,7 @@ kube::Task<void> StaticPods::SyncMirror(std::string name) {
     const bool right = pod != nullptr && !mirror->metadata.deletionTimestamp && IsMirrorOf(*mirror, *pod);
     // While the former pod of that name ends, its mirror shows that.
     const bool ending = worker != nullptr && !runs && !mirror->metadata.deletionTimestamp;
-    if (right || ending) {
+    if (right || ending || !Judged(mirror)) {
       retries_.erase(name);
       co_return;
     }

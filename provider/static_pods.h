@@ -1,11 +1,11 @@
-// Static pods on this node: from files to workers, and their mirrors in the API.
+// Static pods on this node: from files and a URL to workers, and their mirrors in the API.
 //
 // Static pods need no API server: they start at once and outlive its outages. Each has a mirror there once the node is
-// registered, re-created when somebody deletes it, replaced when the file changes, gone when the pod is; the pod's
-// status is the mirror's. Deleting a mirror never ends the pod. A pod whose file changed starts when its predecessor of
-// the same name has ended. Owner: node_agent. Loop thread only. Failure: what the API server refuses is logged and
-// tried again, with back-off.
-// Source: pkg/kubelet/kubelet.go tryReconcileMirrorPods, pod_workers.go allowPodStart, pod/mirror_client.go.
+// registered, re-created when somebody deletes it, replaced when what asks for it changes, gone when the pod is; the
+// pod's status is the mirror's. Deleting a mirror never ends the pod. A pod that was changed starts when its
+// predecessor of the same name has ended. Owner: node_agent. Loop thread only. Failure: what the API server refuses is
+// logged and tried again, with back-off. Source: pkg/kubelet/kubelet.go tryReconcileMirrorPods, pod_workers.go
+// allowPodStart, pod/mirror_client.go.
 #pragma once
 
 #include <functional>
@@ -18,7 +18,8 @@
 #include "kube/async/task_group.h"
 #include "kube/client.h"
 #include "provider/pod_workers.h"
-#include "provider/static_pod_files.h"
+#include "provider/static_pod.h"
+#include "provider/static_pod_source.h"
 #include "provider/status/status_manager.h"
 
 namespace burstlet::provider {
@@ -31,8 +32,9 @@ class StaticPods : public StatusSink {
 
   /// Before anything else is called; `workers` and `statuses` outlive this.
   void Use(PodWorkers& workers, StatusManager& statuses);
-  /// The pods that files ask for now. The first call also settles what a former agent left.
-  void Desire(const StaticPodList& pods);
+  /// The pods that files, or the URL, ask for now. The first call of each also settles what a former agent left of its
+  /// pods; until then they run on, and their mirrors stay. Of two pods of one name the file's counts.
+  void Desire(StaticOrigin::Kind origin, const StaticPodList& pods);
   /// A worker has ended: its successor may start.
   void WorkerDone();
 
@@ -60,6 +62,9 @@ class StaticPods : public StatusSink {
   kube::Task<absl::Status> CreateMirror(PodPtr pod);
   void Seen(const PodPtr& mirror);
   PodPtr Desired(const std::string& name) const;
+  void Merge();
+  /// Whether this mirror's pod may be judged: what asks for such pods has spoken.
+  bool Judged(const PodPtr& mirror) const { return origins_.contains(StaticKindOf(*mirror)); }
 
   kube::Client& client_;
   kube::TaskGroup& tasks_;
@@ -67,10 +72,10 @@ class StaticPods : public StatusSink {
   const std::string node_name_;
   PodWorkers* workers_ = nullptr;
   StatusManager* statuses_ = nullptr;
-  std::map<std::string, PodPtr> desired_;  // by "namespace/name"
-  std::map<std::string, PodPtr> mirrors_;  // likewise
-  std::set<std::string> ended_mirrors_;    // UIDs whose end was told before the answer to their creation
-  bool settled_ = false;                   // the files have spoken
+  std::map<StaticOrigin::Kind, StaticPodList> origins_;  // those that have spoken
+  std::map<std::string, PodPtr> desired_;                // of all, by "namespace/name"
+  std::map<std::string, PodPtr> mirrors_;                // likewise
+  std::set<std::string> ended_mirrors_;                  // UIDs whose end was told before the answer to their creation
   bool api_synced_ = false;
   std::function<std::string()> node_uid_;
   kube::SignalEvent mirror_work_;

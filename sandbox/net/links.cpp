@@ -257,7 +257,7 @@ absl::StatusOr<bool> Links::Makes(const std::string& kind) {
   mnl_attr_nest_end(message, info);
   const absl::Status status = socket_.Execute(batch);
   if (ErrnoOf(status) == EOPNOTSUPP) return false;
-  if (!status.ok()) return Annotate(status, absl::StrCat("an interface of the kind ", kind, ": "));
+  if (!status.ok()) return Annotate(status, absl::StrCat("an interface of the kind ", kind));
   RETURN_IF_ERROR(Delete({kTrial}));
   return true;
 }

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
-"""Static pods: files of the node's own, their mirrors in the API, and what each outlives."""
+"""Static pods: files of the node's own or a URL's pods, their mirrors in the API, and what each outlives."""
 
+import contextlib
+import http.server
 import json
 import os
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 import harness  # noqa: E402
@@ -153,6 +156,86 @@ def test_a_file_that_goes_while_no_agent_runs_ends_its_pod(env):
     take_away(env, "brief")
     node.start()
     env.wait_gone(f"pod/brief-{NODE}")
+
+
+def test_a_critical_pod_takes_the_place_of_an_ordinary_one(env):
+    folder = os.path.join(env.dir, "critical")
+    os.makedirs(folder)
+    env.node("n2", config={"staticPodPath": folder, "fileCheckFrequency": "1s", "maxPods": 1})
+    env.apply(env.pod("ordinary", nodeName="n2", image="busybox:1", command=["sh", "-c", SLEEP]))
+    env.wait_ready("pod/ordinary")
+    with open(os.path.join(folder, "urgent.yaml"), "w", encoding="utf-8") as out:
+        json.dump(manifest(env, "urgent"), out)
+    env.wait_for("pods/urgent-n2", is_ready)
+    status = env.wait_for("pods/ordinary", lambda p: p["status"]["phase"] == "Failed")["status"]
+    assert (status["reason"], status["message"]) == ("Preempting", "Preempted in order to admit critical pod"), status
+    (condition,) = [c for c in status["conditions"] if c["type"] == "DisruptionTarget"]
+    assert (condition["status"], condition["reason"]) == ("True", "TerminationByKubelet"), condition
+    assert condition["message"] == "Pod was preempted by Kubelet to accommodate a critical pod.", condition
+    assert ("Preempting", "Preempted in order to admit critical pod") in env.events("ordinary")
+    os.remove(os.path.join(folder, "urgent.yaml"))
+    env.wait_gone("pod/urgent-n2")
+
+
+class Manifests:
+    """A server of manifests on loopback, which wants to be asked with a header."""
+
+    def __init__(self):
+        self.pods, self.asked = [], 0
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):  # pylint: disable=invalid-name
+                outer.asked += 1
+                good = self.headers.get("X-Node") == "n4"
+                body = json.dumps({"apiVersion": "v1", "kind": "PodList", "items": outer.pods}).encode()
+                self.send_response(200 if good else 403)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        self.handler, self.server, self.port = Handler, None, 0
+
+    @contextlib.contextmanager
+    def serving(self):
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), self.handler)
+        self.port = self.server.server_address[1]
+        thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self.server.shutdown()
+            self.server.server_close()
+            thread.join()
+
+
+def test_pods_of_a_url_come_and_go_and_outlive_its_silence(env):
+    manifests = Manifests()
+    with manifests.serving():
+        manifests.pods = [manifest(env, "far"), manifest(env, "near")]
+        node = env.node("n4", config={"staticPodURL": f"http://127.0.0.1:{manifests.port}/pods",
+                                      "staticPodURLHeader": {"X-Node": ["n4"]}, "httpCheckFrequency": "1s"})
+        pod = env.wait_for("pods/far-n4", is_ready)
+        env.wait_for("pods/near-n4", is_ready)
+        assert pod["metadata"]["annotations"]["kubernetes.io/config.source"] == "http", pod["metadata"]
+        assert env.logs_of("far-n4") == "started\n"
+        manifests.pods = manifests.pods[:1]
+        env.wait_gone("pod/near-n4")
+    # Nobody answers, and the agent is another one: what it asked for before runs on.
+    node.restart()
+    after = env.wait_for("pods/far-n4", is_ready)
+    assert container_id(after) == container_id(pod)
+    with manifests.serving():
+        manifests.pods = [manifest(env, "far", labels={"version": "2"})]
+        changed = env.wait_for("pods/far-n4",
+                               lambda p: p["metadata"].get("labels", {}).get("version") == "2" and is_ready(p))
+        assert container_id(changed) != container_id(pod)
+        manifests.pods = []
+        env.wait_gone("pod/far-n4")
 
 
 if __name__ == "__main__":

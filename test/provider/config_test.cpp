@@ -60,6 +60,34 @@ TEST_CASE("CPU quota and memory protection are configured as a kubelet's", "[con
   CHECK(ErrorOf("memoryReservationPolicy: Hard\n").find("\"Hard\" is none of") != std::string::npos);
 }
 
+TEST_CASE("static pods of a URL are configured as a kubelet's, and their headers stay secret", "[config]") {
+  Config config;
+  REQUIRE(ParseConfig("b.yaml",
+                      std::string(kHead) + "staticPodURL: https://pods.test/n1\nhttpCheckFrequency: 5s\n"
+                                           "staticPodURLHeader:\n  Authorization: [Bearer hidden]\n  X-A: ['1', '2']\n",
+                      config)
+              .ok());
+  CHECK(config.static_pod_url == "https://pods.test/n1");
+  CHECK(config.http_check_frequency.count() == 5);
+  const std::vector<std::pair<std::string, std::string>> headers{
+      {"Authorization", "Bearer hidden"}, {"X-A", "1"}, {"X-A", "2"}};
+  CHECK(config.static_pod_url_headers == headers);
+  CHECK(ConfigJson(config).find("\"staticPodURL\":\"https://pods.test/n1\"") != std::string::npos);
+  CHECK(ConfigJson(config).find("hidden") == std::string::npos);
+  CHECK(ErrorOf("staticPodURLHeader: [a]\n") == "b.yaml: line 3: staticPodURLHeader: expected a map");
+  CHECK(ErrorOf("staticPodURLHeader: {X-A: b}\n") == "b.yaml: line 3: staticPodURLHeader: X-A: expected a list");
+  config.node_name = "n1";
+  CHECK(FinishConfig(config).ok());
+  Config wrong = config;
+  wrong.static_pod_url = "ftp://pods.test/";
+  CHECK(std::string(FinishConfig(wrong).message()).find("staticPodURL: \"ftp://pods.test/\"") == 0);
+  wrong = config;
+  wrong.static_pod_url_headers = {{"a b", "c"}};
+  CHECK(FinishConfig(wrong).message() == "staticPodURLHeader: \"a b\": is no name of a header");
+  wrong.static_pod_url_headers = {{"A", "b\r\nC: d"}};
+  CHECK(FinishConfig(wrong).message() == "staticPodURLHeader.A: control characters are not allowed");
+}
+
 TEST_CASE("what is wrong in a configuration file is named with its line", "[config]") {
   CHECK(ErrorOf("maxPodz: 5\n") == "b.yaml: line 3: unknown field \"maxPodz\"");
   CHECK(ErrorOf("\nauthentication:\n  x509:\n    caFile: x\n") ==

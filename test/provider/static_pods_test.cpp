@@ -11,6 +11,8 @@
 #include "kube/json.h"
 #include "provider/preemption.h"
 #include "provider/static_pod.h"
+#include "provider/static_pod_files.h"
+#include "provider/static_pod_url.h"
 #include "test/kube/fakes/scripted_client.h"
 #include "test/provider/fakes/fake_agent.h"
 
@@ -57,7 +59,7 @@ struct Directory {
   kube::WorkerPool pool{1};
   kube::TaskGroup tasks{loop};
   std::string path;
-  std::unique_ptr<StaticPodFiles> files;
+  std::unique_ptr<StaticPodSource> files;
   std::vector<std::string> names;
   int told = 0;
 };
@@ -127,8 +129,8 @@ struct Mirrors {
     Mirrors& mirrors;
   };
 
-  void Desire(StaticPodList wanted) {
-    agent.Later([this, wanted] { pods->Desire(wanted); });
+  void Desire(StaticPodList wanted, StaticOrigin::Kind origin = StaticOrigin::Kind::kFile) {
+    agent.Later([this, wanted, origin] { pods->Desire(origin, wanted); });
   }
   void Connect() {
     agent.Later([this] {
@@ -351,6 +353,58 @@ TEST_CASE("static pods outlive the agent and the API server's silence", "[static
   REQUIRE(agent.Until([&] { return mirrors.Phase("default/web-n1") == "Running"; }));
   CHECK(world.host.Starts("a") == 1);
   mirrors.Desire({});
+  REQUIRE(agent.Until([&] { return agent.workers->empty(); }));
+}
+
+TEST_CASE("what runs of a URL runs on until the URL has spoken, and keeps its mirror", "[static]") {
+  World world;
+  // Containers have the names of their pods.
+  const auto text = [](const std::string& name) {
+    return absl::StrCat("apiVersion: v1\nkind: Pod\nmetadata: {name: ", name,
+                        "}\nspec:\n  containers:\n  - {name: ", name, ", image: 'app:1'}\n");
+  };
+  const auto file = One(text("web"));
+  const auto far = [&text](const std::string& name) {
+    auto pods = ParseStaticPods("http://h/", text(name), "n1", test::WallNow());
+    REQUIRE(pods.ok());
+    return *std::move(pods);
+  };
+  kube::Pod mirror;
+  {
+    auto& agent = world.Boot();
+    Mirrors mirrors(world, agent);
+    mirrors.Desire(far("far"), StaticOrigin::Kind::kUrl);
+    mirrors.Connect();
+    REQUIRE(agent.Until([&] { return mirrors.Phase("default/far-n1") == "Running"; }));
+    mirror = mirrors.stored.at("default/far-n1");
+  }
+  world.Crash();
+  auto& agent = world.Boot();
+  Mirrors mirrors(world, agent);
+  mirrors.stored["default/far-n1"] = mirror;
+  mirrors.Desire(file);
+  agent.Later([&] {
+    mirrors.registered = true;
+    mirrors.pods->ReplaceMirrors({std::make_shared<const kube::Pod>(mirror)});
+    mirrors.pods->NodeRegistered();
+  });
+  REQUIRE(agent.Until([&] { return mirrors.Phase("default/web-n1") == "Running"; }));
+  CHECK(mirrors.Phase("default/far-n1") == "Running");
+  CHECK_FALSE(world.host.Reached("signal far 15"));
+  // It wants another one now; the file's pod is none of its business.
+  mirrors.Desire(far("near"), StaticOrigin::Kind::kUrl);
+  REQUIRE(agent.Until(
+      [&] { return mirrors.Phase("default/near-n1") == "Running" && !mirrors.stored.contains("default/far-n1"); }));
+  CHECK(mirrors.Phase("default/web-n1") == "Running");
+  for (const char* name : {"far", "web", "near"}) CHECK(world.host.Starts(name) == 1);
+  CHECK(world.host.Reached("signal far 15"));
+  CHECK_FALSE(world.host.Reached("signal web 15"));
+  // The same name from both: the file's counts.
+  mirrors.Desire(far("web"), StaticOrigin::Kind::kUrl);
+  REQUIRE(agent.Until([&] { return !mirrors.stored.contains("default/near-n1"); }));
+  CHECK(agent.workers->FindByUid(file[0]->metadata.uid) != nullptr);
+  mirrors.Desire({});
+  mirrors.Desire({}, StaticOrigin::Kind::kUrl);
   REQUIRE(agent.Until([&] { return agent.workers->empty(); }));
 }
 
