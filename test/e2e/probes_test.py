@@ -131,6 +131,21 @@ def test_a_command_that_takes_too_long_is_a_failure(env):
     wait_event(env, "web", "Unhealthy", 'command timed out: "sh -c sleep 600" timed out after 1s')
 
 
+def test_a_commands_endless_words_do_not_fill_the_agent(env):
+    """CVE-2022-31030: a probe's output was kept whole, however much it was."""
+    node = env.node()
+
+    def memory():
+        with open(f"/proc/{node.pid}/status", encoding="ascii") as source:
+            return next(int(line.split()[1]) for line in source if line.startswith("VmRSS:")) >> 10
+    before = memory()
+    main = env.container("main", "busybox:1", **shell(SLEEP), readinessProbe=run(
+        "dd if=/dev/zero bs=1M count=400 2>/dev/null | tr '\\0' x; exit 3", timeoutSeconds=60))
+    env.apply(env.pod("talks", containers=[main]))
+    wait_event(env, "talks", "Unhealthy", "Readiness probe failed: xxxxx", 60)
+    assert memory() < before + 100, (before, memory())
+
+
 def test_startup_probe_comes_before_the_others(env):
     env.node()
     main = env.container("main", "busybox:1", **shell(SLEEP), startupProbe=run("test -e /started", failureThreshold=60),

@@ -133,24 +133,6 @@ def test_an_unmasked_proc_and_network_rights_are_the_mapped_pods(env):
     assert " mtu 9000 " in env.exec("u", "ip", "link", "show", "lo")
 
 
-def test_user_namespace_limits_are_the_mapped_pods_own(env):
-    env.node("n3", config={"allowedUnsafeSysctls": ["user.max_*", "kernel.domainname"]})
-    with open("/proc/sys/user/max_inotify_watches", encoding="ascii") as source:
-        before = source.read()
-    sysctls = [{"name": "user.max_inotify_watches", "value": "4321"}, {"name": "kernel.domainname", "value": "pods.test"}]
-    env.apply(mapped(env, "limited", nodeName="n3", securityContext={"sysctls": sysctls}))
-    env.wait_ready("pod/limited")
-    read = env.exec("limited", "cat", "/proc/sys/user/max_inotify_watches", "/proc/sys/kernel/domainname")
-    assert read.split() == ["4321", "pods.test"], read
-    with open("/proc/sys/user/max_inotify_watches", encoding="ascii") as source:
-        assert source.read() == before
-    # Without a namespace of its own they would be the host's.
-    env.apply(env.pod("host-users", image="busybox:1", command=SHELL, nodeName="n3", securityContext={"sysctls": sysctls[:1]}))
-    pod = env.wait_for("pods/host-users", lambda p: p["status"].get("phase") == "Failed")
-    assert pod["status"]["reason"] == "SysctlForbidden", pod["status"]
-    assert '"user.max_inotify_watches" not allowed with host User enabled' in pod["status"]["message"], pod["status"]
-
-
 def test_supplementary_groups_follow_the_policy_and_are_told(env):
     """The image's user tester (1234:2345) is in its group 3456, too."""
     env.node()
@@ -166,6 +148,24 @@ def test_supplementary_groups_follow_the_policy_and_are_told(env):
         assert {int(g) for g in shown} | {2345} == groups, (name, shown)
         user = env.get(f"pod {name}")["status"]["containerStatuses"][0]["user"]["linux"]
         assert (user["uid"], user["gid"], set(user["supplementalGroups"])) == (1234, 2345, groups), (name, user)
+
+
+def test_a_user_stays_who_it_is_over_restarts(env):
+    """CVE-2019-11245: the second run of a container was root's."""
+    node = env.node()
+    for name, context in (("image", {}), ("given", {"runAsUser": 4321}), ("strict", {"runAsNonRoot": True})):
+        main = {"name": "main", "image": env.image("nonroot:1"), "imagePullPolicy": "IfNotPresent",
+                "command": ["/show", "--once"]}
+        env.apply(env.pod(name, containers=[main], securityContext=context))
+    ran = lambda count: lambda p: (p["status"].get("containerStatuses") or [{}])[0].get("restartCount", 0) >= count  # noqa: E731
+    for name in ("image", "given", "strict"):
+        env.wait_for(f"pods/{name}", ran(1))
+    node.restart()
+    for name, uid in (("image", 1234), ("given", 4321), ("strict", 1234)):
+        env.wait_for(f"pods/{name}", ran(2))
+        for arguments in ((), ("--previous",)):
+            assert f"\nuid {uid}\n" in env.logs_of(name, *arguments), (name, arguments)
+        assert env.get(f"pod {name}")["status"]["containerStatuses"][0]["user"]["linux"]["uid"] == uid
 
 
 def test_a_local_seccomp_profile_is_applied(env):
@@ -260,6 +260,24 @@ def test_a_host_path_reaches_nothing_above_and_a_read_only_one_nothing_below(env
             volumes=[{"name": "v", "hostPath": {"path": os.path.join(outer, "shared")}}]))
         env.wait_for(f"pods/sub-{path}", lambda p: (p["status"].get("containerStatuses") or [{}])[0].get(
             "state", {}).get("waiting", {}).get("reason") in ("CreateContainerError", "CreateContainerConfigError"))
+
+
+def test_user_namespace_limits_are_the_mapped_pods_own(env):
+    env.node("n3", config={"allowedUnsafeSysctls": ["user.max_*", "kernel.domainname"]})
+    with open("/proc/sys/user/max_inotify_watches", encoding="ascii") as source:
+        before = source.read()
+    sysctls = [{"name": "user.max_inotify_watches", "value": "4321"}, {"name": "kernel.domainname", "value": "pods.test"}]
+    env.apply(mapped(env, "limited", nodeName="n3", securityContext={"sysctls": sysctls}))
+    env.wait_ready("pod/limited")
+    read = env.exec("limited", "cat", "/proc/sys/user/max_inotify_watches", "/proc/sys/kernel/domainname")
+    assert read.split() == ["4321", "pods.test"], read
+    with open("/proc/sys/user/max_inotify_watches", encoding="ascii") as source:
+        assert source.read() == before
+    # Without a namespace of its own they would be the host's.
+    env.apply(env.pod("host-users", image="busybox:1", command=SHELL, nodeName="n3", securityContext={"sysctls": sysctls[:1]}))
+    pod = env.wait_for("pods/host-users", lambda p: p["status"].get("phase") == "Failed")
+    assert pod["status"]["reason"] == "SysctlForbidden", pod["status"]
+    assert '"user.max_inotify_watches" not allowed with host User enabled' in pod["status"]["message"], pod["status"]
 
 
 if __name__ == "__main__":

@@ -1,14 +1,22 @@
 // More attacks, one case each: races, what a container leaves for the next command, sockets, settings, propagation.
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/fs.h>
+#include <linux/seccomp.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <atomic>
+#include <cerrno>
 #include <cstdio>
 #include <thread>
 
 #include "metrics/status.h"
+#include "sandbox/native/seccomp.h"
 #include "test/sandbox/sandbox_fixture.h"
 
 namespace burstlet::sandbox::test {
@@ -138,6 +146,50 @@ TEST_CASE("settings that are not the pod's own are never written (CVE-2022-0811)
     CHECK(ReasonOf(fixture.driver->Create(pod).status()) == "FailedCreatePodSandBox");
   }
   CHECK(Slurp("/proc/sys/kernel/core_pattern") == before);
+}
+
+TEST_CASE("sockets that lead into the kernel's ciphers or to a hypervisor are refused (AF_ALG, AF_VSOCK)", "") {
+  const auto filter = CompileSeccomp(SeccompSpec(), 0);
+  REQUIRE(filter.ok());
+  std::string program = filter->program;
+  const sock_fprog loaded{static_cast<unsigned short>(program.size() / sizeof(sock_filter)),
+                          reinterpret_cast<sock_filter*>(program.data())};
+  // The errno of a socket of each family, from a process that has the filter.
+  const auto refused = [&loaded](int family) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+          ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &loaded, 0, 0) != 0)
+        ::_exit(255);
+      ::_exit(::socket(family, SOCK_DGRAM, 0) < 0 ? errno : 0);
+    }
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    REQUIRE(WIFEXITED(status));
+    return WEXITSTATUS(status);
+  };
+  CHECK(refused(AF_ALG) == ENOSYS);
+  CHECK(refused(AF_VSOCK) == ENOSYS);
+  CHECK(refused(AF_INET) == 0);
+  CHECK(refused(AF_UNIX) == 0);
+  CHECK(refused(AF_ALG + 1) != ENOSYS);
+}
+
+TEST_CASE("a fork bomb ends at its limit, and goes with its pod", "[root]") {
+  SKIP_UNLESS_ROOT;
+  Fixture fixture;
+  Sandbox& sandbox = fixture.Create(fixture.PodSpec("pod-a"));
+  ContainerSpec spec =
+      fixture.ShellSpec("c1", "sh -c 'while :; do sleep 1000 & done' 2> /dev/null; echo full; exec sleep 1000");
+  spec.resources.pids_limit = 40;
+  REQUIRE(sandbox.Start(spec).ok());
+  Fixture::AwaitLog(spec.log_path, "full");
+  const auto stats = sandbox.Stats(StatsDetail::kAll);
+  REQUIRE(stats.ok());
+  REQUIRE(stats->containers.size() == 1);
+  CHECK(stats->containers[0].usage.pids > 30);
+  CHECK(stats->containers[0].usage.pids <= 40);
+  CHECK(sandbox.Remove().ok());
 }
 
 TEST_CASE("nothing of ours listens where pods of the host's network could speak to it (CVE-2020-15257)", "[root]") {

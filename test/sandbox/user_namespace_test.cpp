@@ -245,16 +245,34 @@ TEST_CASE("the network and settings of a mapped pod are its root's; the host's a
   CHECK(Contains(text, "own\nend"));
 }
 
+TEST_CASE("a mapped pod stays within its limits (CVE-2025-47291)", "[root][userns]") {
+  SKIP_UNLESS_MAPPED;
+  Fixture fixture;
+  Sandbox& sandbox = fixture.Create(MappedPod(fixture, "pod-a"));
+  ContainerSpec spec = fixture.ShellSpec("c1", "");
+  spec.args = {"/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=100M", "count=1"};
+  spec.resources.memory_limit_bytes = 24 << 20;
+  const ContainerState state = fixture.Run(sandbox, spec);
+  CHECK(state.exit_code == 137);
+  CHECK(state.oom_killed);
+  // A command run in it is held as well.
+  ContainerSpec stays = fixture.ShellSpec("c2", "exec sleep 1000");
+  stays.resources.memory_limit_bytes = 24 << 20;
+  REQUIRE(sandbox.Start(stays).ok());
+  CHECK_FALSE(
+      Contains(Command(sandbox, "c2", "dd if=/dev/zero of=/dev/null bs=100M count=1; echo ended $?"), "ended 0"));
+  CHECK(sandbox.Remove().ok());
+}
+
 TEST_CASE("limits of a user namespace are written within it, and nowhere else", "[root][userns]") {
   SKIP_UNLESS_MAPPED;
   Fixture fixture;
   const std::string path = "/proc/sys/user/max_inotify_watches";
   const std::string before = Slurp(path);
-  const std::string text = MappedOutput(fixture, absl::StrCat("cat ", path, " /proc/sys/kernel/domainname"), {},
-                                        [](SandboxSpec& pod) {
-                                          pod.sysctls = {{"user.max_inotify_watches", "1234"},
-                                                         {"kernel.domainname", "pods.test"}};
-                                        });
+  const std::string text =
+      MappedOutput(fixture, absl::StrCat("cat ", path, " /proc/sys/kernel/domainname"), {}, [](SandboxSpec& pod) {
+        pod.sysctls = {{"user.max_inotify_watches", "1234"}, {"kernel.domainname", "pods.test"}};
+      });
   CHECK(text == "1234\npods.test\n");
   CHECK(Slurp(path) == before);
   SandboxSpec wrong = MappedPod(fixture, "wrong");
