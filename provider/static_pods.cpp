@@ -230,7 +230,9 @@ kube::Task<absl::StatusOr<kube::Pod>> StaticPods::Write(PodPtr pod, kube::PodSta
   const auto found = mirrors_.find(kube::ObjectName(pod->metadata));
   const PodPtr mirror = found == mirrors_.end() ? nullptr : found->second;
   if (mirror == nullptr || mirror->metadata.deletionTimestamp || !IsMirrorOf(*mirror, *pod)) {
-    // Nobody to tell it to. A mirror that comes shows something else, and is then put right.
+    // Nobody to tell it to. A mirror that comes shows something else, and is then put right. It may be time to make
+    // one: a pod that waited for room has a worker only now.
+    mirror_work_.Set();
     stored.status = std::move(next);
     co_return stored;
   }

@@ -443,11 +443,13 @@ TEST_CASE("a static pod is given room by pods that are less critical", "[static]
   add(system);
   add(ordinary);
   REQUIRE(agent.Until([&] { return world.host.Running("s") && world.host.Running("o"); }));
+  mirrors.Connect();
   mirrors.Desire(One(Manifest("web")));
   REQUIRE(agent.Until([&] { return world.host.Running("a"); }));
   CHECK_FALSE(world.host.Running("o"));
   CHECK(world.host.Running("s"));
   CHECK(agent.events.Has("Preempting"));
+  CHECK(agent.Until([&] { return mirrors.Phase("default/web-n1") == "Running"; }));
   const PodWorker* ended = agent.workers->FindByUid("u2");
   REQUIRE(ended != nullptr);
   REQUIRE(ended->view().failure);
