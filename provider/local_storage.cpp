@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "kube/api/quantity.h"
 #include "metrics/log.h"
+#include "provider/static_pod.h"
 #include "provider/stats/disk_usage.h"
 #include "provider/translate/resources.h"
 #include "provider/volumes/empty_dir.h"
@@ -19,7 +20,6 @@ constexpr char kStorage[] = "ephemeral-storage";
 constexpr std::chrono::seconds kGrace{1};
 /// A look may take this part of the time.
 constexpr int kLooksApart = 10;
-constexpr std::int64_t kSystemCriticalPriority = 2'000'000'000;
 
 bool OnDisk(const kube::Volume& volume) { return volume.emptyDir && volume.emptyDir->medium.empty(); }
 
@@ -86,14 +86,6 @@ std::optional<std::string> LocalStorageExcess(const kube::Pod& pod, const LocalS
   return ContainerExcess(pod.spec.initContainers, true, usage);
 }
 
-bool IsCritical(const kube::Pod& pod) {
-  const auto& annotations = pod.metadata.annotations;
-  const auto source = annotations.find("kubernetes.io/config.source");
-  const bool from_file = source != annotations.end() && source->second != "api";
-  return from_file || annotations.contains("kubernetes.io/config.mirror") ||
-         pod.spec.priority.value_or(0) >= kSystemCriticalPriority;
-}
-
 LocalStorageSources SourcesOf(const AgentPaths& paths, const kube::Pod& pod, const PodRuntimeView& view) {
   LocalStorageSources sources;
   const std::string& uid = pod.metadata.uid;
@@ -144,7 +136,7 @@ kube::Task<void> LocalStorageEviction::Run() {
     std::vector<std::pair<std::string, LocalStorageSources>> looks;
     for (const PodWorker* worker : workers_.All()) {
       const kube::Pod& pod = *worker->pod();
-      if (worker->sandbox() == nullptr || worker->view().terminating || IsCritical(pod)) continue;
+      if (worker->sandbox() == nullptr || worker->view().terminating || IsCriticalPod(pod)) continue;
       if (HasLocalStorageLimit(pod)) looks.emplace_back(pod.metadata.uid, SourcesOf(paths_, pod, worker->view()));
     }
     pause = interval_;

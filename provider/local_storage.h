@@ -34,9 +34,6 @@ bool HasLocalStorageLimit(const kube::Pod& pod);
 /// Why the pod must go, in the kubelet's words; absent: it keeps its limits. Pure.
 std::optional<std::string> LocalStorageExcess(const kube::Pod& pod, const LocalStorageUsage& usage);
 
-/// Critical pods are never evicted by their node (kubelet/types, IsCriticalPod).
-bool IsCritical(const kube::Pod& pod);
-
 /// Directories that belong to a pod.
 struct LocalStorageSources {
   struct Run {

@@ -131,15 +131,6 @@ absl::Status RotateIfLarge(const std::string& path, const LogRotationPolicy& pol
   return reopened;
 }
 
-std::vector<std::string> RotatedLogs(const std::string& path) {
-  const std::vector<std::string> all = Siblings(path);
-  std::vector<std::string> out;
-  for (const std::string& file : all) {
-    if (InUse(file, all)) out.push_back(file);
-  }
-  return out;
-}
-
 void RemoveLogs(const std::string& path) {
   for (const std::string& file : Siblings(path)) LogIfError(Remove(file), "Old log not removed");
   LogIfError(Remove(path), "Old log not removed");

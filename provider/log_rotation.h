@@ -30,8 +30,6 @@ struct LogRotationPolicy {
 absl::Status RotateIfLarge(const std::string& path, const LogRotationPolicy& policy,
                            std::chrono::system_clock::time_point now, const std::function<absl::Status()>& reopen);
 
-/// The rotated files of a log, oldest first, without leftovers of interrupted rotations.
-std::vector<std::string> RotatedLogs(const std::string& path);
 /// Removes a log and all that was rotated away from it; errors are logged.
 void RemoveLogs(const std::string& path);
 

@@ -78,7 +78,6 @@ TEST_CASE("rotated logs are compressed the next time, and the oldest go", "[logs
   CHECK(logs.Names() ==
         Names{"0.log", "0.log.20010909-014642.gz", "0.log.20010909-014643.gz", "0.log.20010909-014644"});
   CHECK(Unzip(logs.path + "/0.log.20010909-014642.gz") == "content no 2");
-  CHECK(RotatedLogs(logs.log).size() == 3);
 }
 
 TEST_CASE("what an interrupted rotation left is removed", "[logs]") {
@@ -88,7 +87,6 @@ TEST_CASE("what an interrupted rotation left is removed", "[logs]") {
   logs.Write("0.log.20000101-000000.gz", "");
   logs.Write("0.log.20000102-000000.tmp", "half");
   logs.Write("1.log", "another run's");
-  CHECK(RotatedLogs(logs.log) == std::vector<std::string>{logs.log + ".20000101-000000.gz"});
   REQUIRE(logs.Rotate().ok());
   CHECK(logs.Names() == Names{"0.log", "0.log.20000101-000000.gz", "0.log.20010909-014640", "1.log"});
 }
