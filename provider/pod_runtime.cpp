@@ -1,7 +1,5 @@
 #include "provider/pod_runtime.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <cstdint>
@@ -19,6 +17,7 @@
 #include "sandbox/native/native_driver.h"
 #include "sandbox/os/apparmor.h"
 #include "sandbox/os/cgroup.h"
+#include "sandbox/os/lock_file.h"
 #include "sandbox/os/mount.h"
 #include "sandbox/os/safe_path.h"
 
@@ -26,6 +25,8 @@ namespace burstlet::provider {
 namespace {
 
 constexpr unsigned kPoolThreads = 4;
+/// Of an agent that was killed, children that were about to become wardens or plugins hold the lock until they do.
+constexpr std::chrono::seconds kLockPatience{5};
 
 std::uint32_t InstanceHash(const std::string& root_dir) {
   std::uint32_t hash = 2166136261u;  // FNV-1a
@@ -139,12 +140,12 @@ absl::Status PodRuntime::Start() {
   RETURN_IF_ERROR(sandbox::MakeDirectory(paths_.root_dir, 0700));
   RETURN_IF_ERROR(sandbox::MakeDirectory(paths_.root_dir + "/pods", 0700));
   RETURN_IF_ERROR(sandbox::MakeDirectory(paths_.pod_logs_dir, 0755));
-  const std::string lock = paths_.root_dir + "/lock";
-  lock_fd_ = open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (lock_fd_ < 0) return ErrnoError(errno, lock);
-  if (flock(lock_fd_, LOCK_EX | LOCK_NB) != 0) {
+  absl::StatusOr<sandbox::UniqueFd> lock = sandbox::LockFile(paths_.root_dir + "/lock", kLockPatience);
+  if (absl::IsFailedPrecondition(lock.status())) {
     return absl::FailedPreconditionError(absl::StrCat(paths_.root_dir, ": another burstlet uses this root directory"));
   }
+  RETURN_IF_ERROR(lock.status());
+  lock_fd_ = lock->Release();
   RETURN_IF_ERROR(OpenNetwork());
   ASSIGN_OR_RETURN(const std::string warden, WardenPath(config_));
   sandbox::NativeDriverConfig driver;
