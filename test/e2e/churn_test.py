@@ -18,8 +18,8 @@ SECONDS = int(os.environ.get("BURSTLET_CHURN_SECONDS") or 50)
 SEED = int(os.environ.get("BURSTLET_CHURN_SEED") or time.time() % 100000)
 OUTAGES = max(2, SECONDS // 60)
 CONFIG = {"crashLoopBackOff": {"maxContainerRestartPeriod": "1s"}}
-# What the first test leaves to the others.
-RUN = {}
+# What the first test leaves to the others; "statuses" are of the pods that were there in the end.
+RUN = {"statuses": {}}
 
 
 @harness.limit(SECONDS + 300)
@@ -83,8 +83,8 @@ def test_nothing_ran_twice_or_met_its_predecessor(env):
         for container in status.get("containerStatuses", []) + status.get("initContainerStatuses", []):
             count = runs.get((uid, container["name"]), 0)
             if count != container["restartCount"] + 1:
-                bad.append(f"{pod['metadata']['name']}/{container['name']} ({uid}): {count} runs, {container['restartCount']}"
-                           " restarts told")
+                bad.append(f"{pod['metadata']['name']}/{container['name']} ({uid}): {count} runs, "
+                           f"{container['restartCount']} restarts told")
     assert not bad, "; ".join(bad)
     print(f"{sum(runs.values())} runs of {len(runs)} containers", flush=True)
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Probes, hooks and sidecars on a real API server."""
 
+import json
 import os
 import sys
 
@@ -247,6 +248,31 @@ def hooks(**fields):
 
 def command(text):
     return {"exec": {"command": ["sh", "-c", text]}}
+
+
+def test_readiness_gates_are_others_to_open(env):
+    node = env.node()
+
+    def gate(value):
+        env.kubectl("patch", "pod", "gated", "--subresource", "status", "-p", json.dumps({"status": {"conditions": [
+            {"type": "example.com/open", "status": value, "reason": "Tested", "message": f"is {value}"}]}}))
+    main = env.container("main", "busybox:1", **shell("while [ ! -e /end ]; do sleep 0.1; done; exit 1"))
+    env.apply(env.pod("gated", containers=[main],
+                      readinessGates=[{"conditionType": "example.com/open"}]))
+    pod = env.wait_for("pods/gated", lambda p: harness.condition(p, "ContainersReady") == "True")
+    (told,) = [c for c in pod["status"]["conditions"] if c["type"] == "Ready"]
+    assert (told["status"], told["reason"]) == ("False", "ReadinessGatesNotReady"), told
+    assert 'pod readiness gate "example.com/open" does not exist' in told["message"], told
+    gate("True")
+    env.wait_ready("pod/gated")
+    # The other's condition is nobody else's to touch, whatever the node tells meanwhile.
+    node.restart()
+    env.exec("gated", "touch", "/end")
+    pod = env.wait_for("pods/gated", lambda p: restarted(1)(p) and ready(p))
+    (kept,) = [c for c in pod["status"]["conditions"] if c["type"] == "example.com/open"]
+    assert (kept["status"], kept["reason"], kept["message"]) == ("True", "Tested", "is True"), kept
+    gate("False")
+    env.wait_for("pods/gated", lambda p: not ready(p) and harness.condition(p, "ContainersReady") == "True")
 
 
 def test_post_start_runs_before_the_next_container_starts(env):

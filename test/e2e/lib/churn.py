@@ -99,7 +99,8 @@ class Churn:
 
     def template(self, name, *containers, **fields):
         self.serial += 1
-        return {"metadata": {"labels": {"app": name, "round": str(self.serial)}}, "spec": self.spec(*containers, **fields)}
+        labels = {"app": name, "round": str(self.serial)}
+        return {"metadata": {"labels": labels}, "spec": self.spec(*containers, **fields)}
 
     def server_spec(self):
         """An init container, a sidecar and a server, each of which must run once."""
@@ -287,4 +288,5 @@ class Churn:
             return []
         with open(path, encoding="utf-8") as source:
             lines = source.read().splitlines()
-        return [line for line in lines if "met another pod" not in line or line.split("(")[-1].rstrip(")") not in self.forced]
+        holders = {line: line.split("(")[-1].rstrip(")") for line in lines}
+        return [line for line in lines if "met another pod" not in line or holders[line] not in self.forced]
