@@ -121,6 +121,7 @@ class FakeImages : public cache::ImageStore {
     return result;
   }
   std::vector<std::shared_ptr<const cache::Image>> List() override { return {}; }
+  std::vector<cache::StoredImage> Usage() override { return {}; }
   absl::Status Remove(const std::string&) override { return absl::OkStatus(); }
 
  private:
