@@ -156,10 +156,10 @@ def resident_kb(pid):
         return int(re.search(r"VmRSS:\s+(\d+)", status.read()).group(1))
 
 
-def blocked(env, name):
-    """Whether the program of that name in the box waits for somebody to take its output."""
+def blocked(env, name, pod="box"):
+    """Whether the program of that name in the pod waits for somebody to take its output."""
     wanted = f"for p in $(pidof {name}); do cat /proc/$p/stat; done"
-    fields = env.exec("box", "sh", "-c", wanted).rsplit(")", 1)[-1].split()
+    fields = env.exec(pod, "sh", "-c", wanted).rsplit(")", 1)[-1].split()
     return bool(fields) and fields[0] == "S"
 
 
@@ -184,6 +184,30 @@ def test_a_slow_reader_gets_all_and_costs_little(env, version):
             taken, last = taken + len(data), (last + data)[-4:]
         assert client.wait(60) == 0
     assert (taken, last) == (size + 4, b"end\n"), (taken, last)
+
+
+@both
+def test_a_slow_attach_reader_gets_all(env, version):
+    env.node()
+    name = f"writer-{version.replace('.', '-')}"
+    pod = env.pod(name, restartPolicy="Never")
+    pod["spec"]["containers"] = [env.container(image="busybox:1", stdin=True,
+                                               command=["sh", "-c", "read -r go; seq 1 2000000; exit 5"])]
+    env.apply(pod)
+    env.wait_ready(f"pod/{name}")
+    with subprocess.Popen(kubectl(env, version, "attach", "-i", name), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL) as client:
+        client.stdin.write(b"go\n")
+        client.stdin.flush()
+        assert client.stdout.read(1) == b"1"
+        client.send_signal(signal.SIGSTOP)
+        harness.until(lambda: blocked(env, "seq", name), 60, "the container waits for its reader")
+        client.send_signal(signal.SIGCONT)
+        said = b"1" + client.stdout.read()
+    expected = "".join(f"{n}\n" for n in range(1, 2000001)).encode()
+    assert said == expected, (len(said), said[-20:])
+    env.wait(f"pod/{name}", "jsonpath={.status.phase}=Failed", 30)
+    assert env.logs_of(name, "--tail=1") == "2000000\n"
 
 
 # --- the Python client: WebSockets of its own make, v4, and port-forward by channels
