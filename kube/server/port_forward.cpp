@@ -26,7 +26,7 @@ namespace asio = boost::asio;
 using boost::system::error_code;
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t kReadBytes = 32 * 1024;
+constexpr std::size_t kReadBytes = 64 * 1024;
 constexpr std::size_t kMaxPending = 2 << 20;  // for pods, all connections together
 constexpr std::size_t kMaxPairs = 1000;
 constexpr std::chrono::seconds kPairTime{30};
