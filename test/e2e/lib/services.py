@@ -57,7 +57,7 @@ def push_kube_proxy(env):
     extensions = os.path.dirname(harness.run("sh", "-c", "ls /usr/lib/*/xtables/libxt_comment.so").strip())
     harness.run(f"{env.bin}/images", "pack", "--to", f"http://{env.registry}", "--name", "kube-proxy:1",
                 "--entrypoint", "/kube-proxy", f"{folder}/kube-proxy=/kube-proxy", "/usr/sbin/nft", *tables, extensions,
-                "/etc/protocols")
+                "/etc/protocols", timeout=300)
 
 
 def kube_proxy(env, mode, pods):
@@ -93,7 +93,7 @@ def coredns(env, dual_stack=False):
     """Runs CoreDNS as a Deployment behind the Service kube-dns. It finds the API server by its ClusterIP."""
     folder = harness.addon("coredns")
     harness.run(f"{env.bin}/images", "pack", "--to", f"http://{env.registry}", "--name", "coredns:1",
-                "--entrypoint", "/coredns", f"{folder}/coredns=/coredns")
+                "--entrypoint", "/coredns", f"{folder}/coredns=/coredns", timeout=300)
     corefile = (".:53 {\n errors\n health\n ready\n kubernetes cluster.local in-addr.arpa ip6.arpa {\n  pods insecure\n"
                 "  fallthrough in-addr.arpa ip6.arpa\n  ttl 1\n }\n cache 1\n}\n")
     labels = {"k8s-app": "kube-dns"}
