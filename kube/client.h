@@ -86,6 +86,8 @@ struct ClientConfig {
   std::string tls_server_name;
   bool insecure_skip_verify = false;
   std::string proxy_url;  // else HTTPS_PROXY / NO_PROXY of the environment
+  /// Told of each answer, on the loop; code 0 = none came. May be empty.
+  std::function<void(const std::string& method, int code, double seconds)> answered = {};
 };
 
 /// Parses kubeconfig YAML text (the current context). Errors name the field.

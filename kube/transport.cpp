@@ -262,6 +262,7 @@ class RestClient final : public Client {
   RestClient(Loop& loop, ClientConfig config)
       : loop_(loop),
         gate_(std::make_shared<LoopGate>(loop)),
+        answered_(config.answered),
         credentials_(std::move(config)),
         slots_(std::make_shared<RequestSlots>(loop, kRequestSlots)) {}
 
@@ -289,6 +290,7 @@ class RestClient final : public Client {
 
   Loop& loop_;
   GatePtr gate_;
+  const std::function<void(const std::string&, int, double)> answered_;
   Credentials credentials_;
   std::shared_ptr<RequestSlots> slots_;
   std::shared_ptr<const TlsMaterial> tls_;
@@ -420,6 +422,9 @@ Task<absl::StatusOr<Response>> RestClient::DoOnce(std::string method, std::strin
   if (!call->finished) co_return absl::DeadlineExceededError("the API server does not answer");
   // Some microseconds: the next request shall find the connection in the pool rather than make another.
   if (!call->released) co_await waiter.event.WaitUntil(std::chrono::steady_clock::now() + kReleaseLimit);
+  if (answered_)
+    answered_(method, call->outcome.ok() ? static_cast<int>(call->code) : 0,
+              std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
   if (!call->outcome.ok()) co_return call->outcome;
   if (call->code == 401) credentials_.LookNow();
   CO_RETURN_IF_ERROR(StatusOfResponse(call->code, call->body, call->retry_after));

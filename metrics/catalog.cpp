@@ -10,13 +10,17 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <mutex>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include "metrics/exposition.h"
 #include "metrics/log.h"
 
 namespace burstlet {
@@ -73,6 +77,21 @@ constexpr std::array kCatalog{
           "How long serving certificates lived before they were replaced."},
     Entry{Series::kCertificateServerRenewErrors, Kind::kCounter, "kubelet_server_expiration_renew_errors",
           "Number of failed tries to get a serving certificate."},
+    Entry{Series::kActivePods, Kind::kGauge, "kubelet_active_pods", "Number of pods whose resources are held."},
+    Entry{Series::kPodWorkerDuration, Kind::kHistogram, "kubelet_pod_worker_duration_seconds",
+          "Time of one step of a pod's worker, by operation."},
+    Entry{Series::kHttpRequests, Kind::kCounter, "kubelet_http_requests_total",
+          "Number of requests of the kubelet port since it started."},
+    Entry{Series::kHttpRequestDuration, Kind::kHistogram, "kubelet_http_requests_duration_seconds",
+          "Time to serve requests of the kubelet port."},
+    Entry{Series::kHttpInflightRequests, Kind::kGauge, "kubelet_http_inflight_requests",
+          "Number of requests being served."},
+    Entry{Series::kRestClientRequests, Kind::kCounter, "rest_client_requests_total",
+          "Number of requests to the API server by code, method and host."},
+    Entry{Series::kRestClientRequestDuration, Kind::kHistogram, "rest_client_request_duration_seconds",
+          "Time until an answer of the API server was whole, by verb and host."},
+    Entry{Series::kKubernetesBuildInfo, Kind::kGauge, "kubernetes_build_info",
+          "The Kubernetes version whose kubelet this is. The value is always 1."},
 };
 
 const prometheus::Histogram::BucketBoundaries kSeconds{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
@@ -99,19 +118,33 @@ std::string ProcessMetrics() {
   long pages_resident = 0;
   std::ifstream("/proc/self/statm") >> pages_total >> pages_resident;
   const long page = sysconf(_SC_PAGESIZE);
-  std::string text;
-  text += "# HELP process_cpu_seconds_total Total user and system CPU time spent in seconds.\n";
-  text += "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total " + std::to_string(cpu) + "\n";
-  text += "# HELP process_resident_memory_bytes Resident memory size in bytes.\n";
-  text += "# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes " +
-          std::to_string(pages_resident * page) + "\n";
-  text += "# HELP process_virtual_memory_bytes Virtual memory size in bytes.\n";
-  text += "# TYPE process_virtual_memory_bytes gauge\nprocess_virtual_memory_bytes " +
-          std::to_string(pages_total * page) + "\n";
-  return text;
+  Exposition out;
+  out.Family("process_cpu_seconds_total", "counter", "Total user and system CPU time spent in seconds.");
+  out.Sample("", cpu);
+  out.Family("process_max_fds", "gauge", "Maximum number of open file descriptors.");
+  rlimit files{};
+  getrlimit(RLIMIT_NOFILE, &files);
+  out.Count("", files.rlim_cur);
+  out.Family("process_open_fds", "gauge", "Number of open file descriptors.");
+  std::error_code ignored;
+  out.Count("", static_cast<std::uint64_t>(std::distance(std::filesystem::directory_iterator("/proc/self/fd", ignored),
+                                                         std::filesystem::directory_iterator())));
+  out.Family("process_resident_memory_bytes", "gauge", "Resident memory size in bytes.");
+  out.Count("", static_cast<std::uint64_t>(pages_resident * page));
+  out.Family("process_start_time_seconds", "gauge", "Start time of the process since unix epoch in seconds.");
+  out.Sample("", ProcessStartTime());
+  out.Family("process_virtual_memory_bytes", "gauge", "Virtual memory size in bytes.");
+  out.Count("", static_cast<std::uint64_t>(pages_total * page));
+  return out.Take();
 }
 
 }  // namespace
+
+double ProcessStartTime() {
+  static const double started =
+      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return started;
+}
 
 struct Metrics::State {
   prometheus::Registry registry;
@@ -119,6 +152,7 @@ struct Metrics::State {
 };
 
 Metrics::Metrics() : state_(std::make_unique<State>()) {
+  ProcessStartTime();
   for (std::size_t i = 0; i < kCatalog.size(); ++i) {
     const Entry& entry = kCatalog[i];
     if (static_cast<std::size_t>(entry.series) != i) std::abort();  // the table follows the enumeration
@@ -160,6 +194,12 @@ void Metrics::Set(Series series, double value, const Labels& labels) {
   std::get<prometheus::Family<prometheus::Gauge>*>(state_->families[static_cast<std::size_t>(series)])
       ->Add(labels)
       .Set(value);
+}
+
+void Metrics::Change(Series series, double by, const Labels& labels) {
+  std::get<prometheus::Family<prometheus::Gauge>*>(state_->families[static_cast<std::size_t>(series)])
+      ->Add(labels)
+      .Increment(by);
 }
 
 void Metrics::Observe(Series series, double value, const Labels& labels) {

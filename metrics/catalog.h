@@ -34,6 +34,14 @@ enum class Series {
   kCertificateServerTtl,          // gauge
   kCertificateServerRotation,     // histogram, months long
   kCertificateServerRenewErrors,  // counter
+  kActivePods,                    // gauge {static}
+  kPodWorkerDuration,             // histogram {operation_type}
+  kHttpRequests,                  // counter {method, path, server_type, long_running}
+  kHttpRequestDuration,           // histogram {method, path, server_type, long_running}
+  kHttpInflightRequests,          // gauge {method, path, server_type, long_running}
+  kRestClientRequests,            // counter {code, host, method}
+  kRestClientRequestDuration,     // histogram {verb, host}
+  kKubernetesBuildInfo,           // gauge {git_version, major, minor, platform, compiler}
 };
 
 using Labels = std::map<std::string, std::string>;
@@ -51,6 +59,7 @@ class Metrics {
   void Add(Series series, const Labels& labels = {}, double amount = 1);
   /// Gauges.
   void Set(Series series, double value, const Labels& labels = {});
+  void Change(Series series, double by, const Labels& labels = {});
   /// Histograms, in the unit of the series' name.
   void Observe(Series series, double value, const Labels& labels = {});
   /// The Prometheus text format of all series and of the process itself (process_*).
@@ -60,5 +69,8 @@ class Metrics {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+/// Unix seconds of the first call, which the first Metrics object makes: the program's start, as near as matters.
+double ProcessStartTime();
 
 }  // namespace burstlet

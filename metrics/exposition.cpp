@@ -31,14 +31,13 @@ void AppendLabel(std::string& labels, std::string_view name, std::string_view va
 }
 
 void Exposition::Family(std::string_view name, std::string_view type, std::string_view help) {
-  family_storage_ = name;
-  family_ = family_storage_;
+  family_ = name;
   text_.append("# HELP ").append(name).append(" ").append(help).append("\n# TYPE ");
   text_.append(name).append(" ").append(type).append("\n");
 }
 
-void Exposition::Head(std::string_view labels, std::string_view more) {
-  text_.append(family_);
+void Exposition::Head(std::string_view suffix, std::string_view labels, std::string_view more) {
+  text_.append(family_).append(suffix);
   if (!labels.empty() || !more.empty()) {
     text_ += '{';
     text_.append(labels);
@@ -58,7 +57,7 @@ void Exposition::Tail(std::int64_t at_ms) {
 }
 
 void Exposition::Sample(std::string_view labels, std::string_view more, double value, std::int64_t at_ms) {
-  Head(labels, more);
+  Head({}, labels, more);
   if (std::isfinite(value)) {
     AppendNumber(text_, value);
   } else {
@@ -68,9 +67,15 @@ void Exposition::Sample(std::string_view labels, std::string_view more, double v
 }
 
 void Exposition::Count(std::string_view labels, std::string_view more, std::uint64_t value, std::int64_t at_ms) {
-  Head(labels, more);
+  Head({}, labels, more);
   AppendNumber(text_, value);
   Tail(at_ms);
+}
+
+void Exposition::Part(std::string_view suffix, std::string_view labels, std::string_view more, double value) {
+  Head(suffix, labels, more);
+  AppendNumber(text_, value);
+  Tail(0);
 }
 
 }  // namespace burstlet

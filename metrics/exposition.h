@@ -27,16 +27,18 @@ class Exposition {
   void Count(std::string_view labels, std::uint64_t value, std::int64_t at_ms = 0) { Count(labels, {}, value, at_ms); }
   void Count(std::string_view labels, std::string_view more, std::uint64_t value, std::int64_t at_ms = 0);
 
+  /// A part of a histogram: "_bucket", "_sum" or "_count".
+  void Part(std::string_view suffix, std::string_view labels, std::string_view more, double value);
+
   /// What has been written; the writer is empty afterwards.
   std::string Take() { return std::move(text_); }
 
  private:
-  void Head(std::string_view labels, std::string_view more);
+  void Head(std::string_view suffix, std::string_view labels, std::string_view more);
   void Tail(std::int64_t at_ms);
 
   std::string text_;
-  std::string_view family_;
-  std::string family_storage_;
+  std::string family_;
 };
 
 }  // namespace burstlet

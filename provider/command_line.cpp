@@ -5,10 +5,12 @@
 #include <CLI/CLI.hpp>
 
 #include <cstdio>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "metrics/log.h"
 #include "metrics/status.h"
@@ -77,6 +79,22 @@ std::string HostName() {
   return lower;
 }
 
+/// Each flag with the value that holds, whether it came from the command line, the file or is the default.
+std::map<std::string, std::string> EffectiveFlags(const Flags& flags, const Config& config) {
+  return {{"bootstrap-kubeconfig", config.bootstrap_kubeconfig},
+          {"cert-dir", config.cert_dir},
+          {"cgroup-root", config.cgroup_root},
+          {"config", flags.config_file},
+          {"kubeconfig", config.kubeconfig},
+          {"node-ip", absl::StrJoin(config.node_ips, ",")},
+          {"node-name", config.node_name},
+          {"pod-cidr", absl::StrJoin(config.pod_cidrs, ",")},
+          {"pod-logs-dir", config.pod_logs_dir},
+          {"port", std::to_string(config.port)},
+          {"root-dir", config.root_dir},
+          {"v", std::to_string(config.verbosity)}};
+}
+
 absl::StatusOr<Config> MakeConfig(const Flags& flags) {
   Config config;
   if (!flags.config_file.empty()) {
@@ -101,6 +119,7 @@ absl::StatusOr<Config> MakeConfig(const Flags& flags) {
   if (const absl::Status finished = FinishConfig(config); !finished.ok()) {
     return flags.config_file.empty() ? finished : Annotate(finished, flags.config_file);
   }
+  config.flags = EffectiveFlags(flags, config);
   return config;
 }
 

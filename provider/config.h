@@ -100,6 +100,9 @@ struct Config {
   std::string registry_ca_file;
   unsigned max_parallel_image_pulls = 4;
 
+  /// The command line's flags and what holds for them, for /flagz.
+  std::map<std::string, std::string> flags;
+
   // --- logging and traces
   std::string tracing_endpoint;  // empty: none
   std::int64_t tracing_sampling_rate_per_million = 1'000'000;

@@ -16,6 +16,8 @@
 #include "metrics/status.h"
 #include "provider/cli/tables.h"
 #include "provider/node_logs.h"
+#include "provider/agent_metrics.h"
+#include "provider/run_command.h"
 #include "provider/stats/cadvisor_metrics.h"
 #include "provider/stats/collector.h"
 #include "provider/stats/resource_metrics.h"
@@ -36,6 +38,7 @@ struct Api {
   kube::Client* client;
   Metrics& metrics;
   StatsCollector stats;
+  kube::WorkerPool commands{2};  // of /run: others wait for their turn
 };
 
 absl::StatusOr<PodWorker*> FindPod(Api& api, const ContainerRef& ref) {
@@ -187,22 +190,15 @@ void PortForward(Api& api, const ContainerRef& ref, std::uint16_t port, const Re
   });
 }
 
-std::string MetricsText(Api& api) {
-  double pods = 0;
-  std::map<std::string, double> containers{{"running", 0}, {"exited", 0}, {"created", 0}};
-  for (PodWorker* worker : api.runtime.workers().All()) {
-    if (worker->sandbox() != nullptr) pods += 1;
-    for (const auto& [name, view] : worker->view().containers) {
-      for (const ContainerInstance& instance : view.instances) {
-        containers[instance.phase == ContainerInstance::Phase::kRunning ? "running" : "exited"] += 1;
-      }
-    }
-  }
-  api.metrics.Set(Series::kRunningPods, pods);
-  for (const auto& [state, count] : containers)
-    api.metrics.Set(Series::kRunningContainers, count, {{"container_state", state}});
-  api.metrics.Set(Series::kDroppedLogLines, static_cast<double>(DroppedLogLines()));
-  return api.metrics.Text();
+void Run(Api& api, const ContainerRef& ref, std::vector<std::string> command, const Reply<std::string>& reply) {
+  const auto worker = FindPod(api, ref);
+  if (!worker.ok()) return reply(absl::NotFoundError("pod does not exist"));
+  auto id = (*worker)->RunningContainer(ref.container);
+  if (!id.ok()) return reply(id.status());
+  api.commands.Submit([sandbox = (*worker)->sandbox(), id = *std::move(id), command = std::move(command), reply] {
+    if (sandbox == nullptr) return reply(absl::FailedPreconditionError("the pod's sandbox is not running"));
+    reply(RunCommand(sandbox, id, command));
+  });
 }
 
 kube::Task<void> ReviewToken(kube::Client* client, std::string token, Reply<kube::TokenReviewStatus> reply) {
@@ -241,7 +237,9 @@ kube::KubeletHandlers MakeKubeletHandlers(kube::Loop& loop, PodRuntime& runtime,
   handlers.pods_json = [api] { return OnLoop(api->loop, [api] { return PodList(*api, false); }); };
   handlers.running_pods_json = [api] { return OnLoop(api->loop, [api] { return PodList(*api, true); }); };
   handlers.metrics = [api](Reply<std::string> reply) {
-    api->loop.Post([api, reply = std::move(reply)] { reply(MetricsText(*api)); });
+    api->loop.Post([api, reply = std::move(reply)] {
+      reply(AgentMetricsText(api->metrics, api->runtime.workers(), *api->stats.Disks()));
+    });
   };
   // Texts of hundreds of kilobytes are made on the pool thread that read the counters.
   handlers.metrics_resource = [api](Reply<std::string> reply) {
@@ -263,6 +261,18 @@ kube::KubeletHandlers MakeKubeletHandlers(kube::Loop& loop, PodRuntime& runtime,
         reply(SummaryJson(sample, only_cpu_and_memory));
       });
     });
+  };
+  handlers.metrics_probes = [api](Reply<std::string> reply) {
+    api->loop.Post([api, reply = std::move(reply)] { reply(api->runtime.probe_metrics().Text(ProcessStartTime())); });
+  };
+  handlers.run = [api](ContainerRef ref, std::vector<std::string> command, Reply<std::string> reply) {
+    api->loop.Post([api, ref = std::move(ref), command = std::move(command), reply = std::move(reply)] {
+      Run(*api, ref, command, reply);
+    });
+  };
+  handlers.flags = config.flags;
+  handlers.begun = [api](const std::string& method, const std::string& path, bool long_running) {
+    return MeterRequest(api->metrics, method, path, long_running);
   };
   handlers.configz_json = [text = ConfigJson(config)] { return text; };
   handlers.healthz = [api] {

@@ -21,6 +21,7 @@
 #include "metrics/log.h"
 #include "metrics/status.h"
 #include "metrics/version.h"
+#include "provider/agent_metrics.h"
 #include "provider/api_objects.h"
 #include "provider/cli/local_agent.h"
 #include "provider/kubelet_api.h"
@@ -240,6 +241,13 @@ absl::Status RunNodeAgent(Config config) {
   metrics.Set(Series::kNodeName, 1, {{"node", config.node_name}});
   metrics.Set(Series::kBuildInfo, 1, {{"version", kVersion}});
   ASSIGN_OR_RETURN(NodeIdentity identity, EstablishIdentity(config, metrics));
+  metrics.Set(Series::kKubernetesBuildInfo, 1,
+              {{"git_version", kKubernetesVersion},
+               {"major", "1"},
+               {"minor", "37"},
+               {"platform", "linux/amd64"},
+               {"compiler", "clang"}});
+  MeterClient(metrics, identity.client);
   ASSIGN_OR_RETURN(auto client, kube::NewClient(loop, identity.client));
   NodeCertificates certificates(loop, *client, config, std::move(identity), metrics);
   const NodeStatusConfig node_config = MakeNodeStatusConfig(config);

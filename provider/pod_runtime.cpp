@@ -200,6 +200,7 @@ absl::Status PodRuntime::Start() {
                            [this](const kube::Pod& pod, const PodTimeline& timeline) { PodStarted(pod, timeline); },
                            {}};
   context.user_namespaces = user_namespaces_.get();
+  context.probe_metrics = &probe_metrics_;
   workers_ = std::make_unique<PodWorkers>(std::move(context), sources_.admit);
   ASSIGN_OR_RETURN(auto recovered, GatherRecovered(*driver_, paths_));
   workers_->Recover(std::move(recovered));

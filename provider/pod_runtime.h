@@ -61,6 +61,7 @@ class PodRuntime {
   /// Called on the loop when that changes.
   void OnNetworkChange(std::function<void()> callback) { network_changed_ = std::move(callback); }
   sandbox::SandboxDriver& driver() { return *driver_; }
+  const ProbeMetrics& probe_metrics() const { return probe_metrics_; }
   kube::WorkerPool& pool() { return pool_; }
   kube::TaskGroup& tasks() { return tasks_; }
   const AgentPaths& paths() const { return paths_; }
@@ -86,6 +87,7 @@ class PodRuntime {
   std::unique_ptr<cache::ImageStore> images_;
   std::unique_ptr<UserNamespaces> user_namespaces_;
   kube::WorkerPool pool_;
+  ProbeMetrics probe_metrics_;
   std::unique_ptr<ImageManager> image_manager_;
   std::unique_ptr<VolumeManager> volumes_;
   std::unique_ptr<StatusManager> statuses_;

@@ -184,11 +184,21 @@ void PodWorker::Start() {
 kube::Task<void> PodWorker::Run() {
   if (!view_.terminated) {
     co_await Sync();
+    const auto stopping = std::chrono::steady_clock::now();
     co_await StopContainers();
+    MeterStep("terminating", stopping);
   }
+  const auto removing = std::chrono::steady_clock::now();
   co_await TearDown();
+  MeterStep("terminated", removing);
   co_await AwaitRemoval();
   context_.done(pod_->metadata.uid);
+}
+
+void PodWorker::MeterStep(const char* operation, kube::SteadyTime begin) {
+  context_.metrics.Observe(Series::kPodWorkerDuration,
+                           std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(),
+                           {{"operation_type", operation}});
 }
 
 void PodWorker::Update(std::shared_ptr<const kube::Pod> pod) {

@@ -67,6 +67,7 @@ struct PodWorkerContext {
   /// Resources of a pod have become free: it has ended.
   std::function<void()> resources_freed = {};
   UserNamespaces* user_namespaces = nullptr;  // null: no pod has one of its own
+  ProbeMetrics* probe_metrics = nullptr;      // null: probes are not counted
 };
 
 /// What was found of a pod after a restart of the agent.
@@ -129,6 +130,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
 
  private:
   kube::Task<void> Run();
+  /// One step of the worker has been done.
+  void MeterStep(const char* operation, kube::SteadyTime begin);
 
   // --- SyncPod (pod_worker_sync.cpp)
   kube::Task<void> Sync();

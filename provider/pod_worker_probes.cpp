@@ -61,8 +61,9 @@ void PodWorker::SyncProbes() {
     callbacks.event = [this](const std::string& container, const std::string& reason, const std::string& message) {
       Event(container, "Warning", reason, message);
     };
-    prober_ = std::make_unique<PodProber>(ProbeServices{context_.loop, context_.pool, context_.tasks}, view_,
-                                          std::move(callbacks));
+    prober_ =
+        std::make_unique<PodProber>(ProbeServices{context_.loop, context_.pool, context_.tasks, context_.probe_metrics},
+                                    view_, std::move(callbacks));
     if (!first_start_) prober_->Adopt(*pod_);
   }
   prober_->Sync(*pod_, sandbox_, PodIp());

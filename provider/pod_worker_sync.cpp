@@ -68,6 +68,7 @@ kube::Task<void> PodWorker::Sync() {
   const auto first_status_due = steady_clock::now() + kFirstStatusAfter;
   bool published = false;
   while (!terminate_requested_) {
+    const auto begin = steady_clock::now();
     // Here, since nothing else of the worker writes it meanwhile.
     if (std::exchange(record_stale_, false)) WriteRecord();
     next_wake_ = kube::SteadyTime::max();
@@ -103,6 +104,7 @@ kube::Task<void> PodWorker::Sync() {
       Publish();
       published = true;
     }
+    MeterStep("sync", begin);
     co_await wake_.WaitUntil(next_wake_);
   }
 }

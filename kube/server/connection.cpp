@@ -65,6 +65,7 @@ class StreamConnection final : public Connection,
   void Respond(HttpResponse response) override;
   void Trust() override { trusted_ = true; }
   Wire& Stream(std::string head, std::shared_ptr<WireUser> user) override;
+  void Hold(std::shared_ptr<void> guard) override { held_ = std::move(guard); }
   Resume Resumer() override;
 
  private:
@@ -110,6 +111,7 @@ class StreamConnection final : public Connection,
   std::size_t in_flight_sent_ = 0;
   std::size_t queued_ = 0;
   std::shared_ptr<WireUser> user_;
+  std::shared_ptr<void> held_;
 
   PeerCertificate peer_;
   std::optional<Clock::time_point> peer_checked_;
@@ -136,6 +138,7 @@ void StreamConnection::Drain() {
 
 void StreamConnection::AwaitRequest(Clock::duration idle) {
   state_ = State::kReading;
+  held_.reset();
   parser_.emplace();
   parser_->header_limit(kMaxHeaderBytes);
   parser_->body_limit(kMaxBodyBytes);
@@ -386,6 +389,7 @@ void StreamConnection::Finish() {
 void StreamConnection::Close() {
   if (state_ == State::kDead || state_ == State::kClosing || state_ == State::kShutdown) return;
   state_ = State::kClosing;
+  held_.reset();
   SetDeadline(kResponseStallTime);
   if (!writing_ && queue_.empty()) OnFlushed();
 }
@@ -420,6 +424,7 @@ void StreamConnection::OnDeadline() {
 void StreamConnection::Die() {
   if (state_ == State::kDead) return;
   state_ = State::kDead;
+  held_.reset();
   deadline_.cancel();
   stream_->Close();
   queue_.clear();

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -84,7 +85,13 @@ struct KubeletHandlers {
   std::function<std::string()> configz_json;
   std::function<std::string()> starts_json;  // /starts: the stages of each pod's start; empty: 404
   NodeLogs node_logs;                        // /logs/; empty: 405
-  std::function<absl::Status()> healthz;     // the sync loop's health
+  std::map<std::string, std::string> flags;  // /flagz: command line flags by name, as in effect
+  /// /run: a command in a container, its whole output. May be empty: 501.
+  std::function<void(ContainerRef, std::vector<std::string> command, Reply<std::string>)> run;
+  /// A request begins; what is returned is let go at its end. `path` is one of few: "metrics/cadvisor", "exec",
+  /// "other". May be empty.
+  std::function<std::shared_ptr<void>(const std::string& method, const std::string& path, bool long_running)> begun;
+  std::function<absl::Status()> healthz;  // the sync loop's health
   std::function<void(ContainerRef, LogOptions, Reply<LogSource>)> container_logs;
   std::function<void(ExecRequest, Reply<ExecSession>)> exec;
   std::function<void(ExecRequest, Reply<ExecSession>)> attach;  // may be empty: 501

@@ -1,5 +1,6 @@
 #include "kube/server/request_handler.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -9,12 +10,15 @@
 #include "kube/server/log_stream.h"
 #include "kube/server/node_logs.h"
 #include "kube/server/port_forward.h"
+#include "kube/server/zpages.h"
 #include "metrics/log.h"
+#include "metrics/version.h"
 
 namespace burstlet::kube {
 namespace {
 
 constexpr char kJson[] = "application/json";
+constexpr std::int64_t kSecond = 1'000'000'000;
 constexpr char kExposition[] = "text/plain; version=0.0.4; charset=utf-8";
 
 HttpResponse JsonResponse(std::string body) {
@@ -56,6 +60,7 @@ RequestHandler::RequestHandler(const KubeletServerConfig& config, KubeletHandler
     : config_(config),
       handlers_(std::move(handlers)),
       watcher_(std::move(watcher)),
+      started_at_(UnixNanos() / kSecond),
       authenticator_(config.token_authentication, config.anonymous, handlers_.review_token, config.token_cache_ttl),
       authorizer_(std::make_shared<Authorizer>(
           config.node_name, handlers_.review_access,
@@ -63,6 +68,13 @@ RequestHandler::RequestHandler(const KubeletServerConfig& config, KubeletHandler
 
 void RequestHandler::Handle(Exchange& exchange, const PeerCertificate& peer) {
   const auto route = std::make_shared<const Route>(Classify(exchange.request().method, exchange.request().path));
+  if (handlers_.begun) {
+    static constexpr std::string_view kMethods[] = {"GET",    "POST",    "HEAD",  "PUT",
+                                                    "DELETE", "OPTIONS", "TRACE", "CONNECT"};
+    const std::string& method = exchange.request().method;
+    const bool known = std::find(std::begin(kMethods), std::end(kMethods), method) != std::end(kMethods);
+    exchange.Hold(handlers_.begun(known ? method : "other", route->bucket, route->long_running));
+  }
   if (peer.local_root) {
     exchange.Trust();
     return Serve(exchange, *route);
@@ -118,6 +130,12 @@ void RequestHandler::Serve(Exchange& exchange, const Route& route) {
       return ServeText(exchange, handlers_.metrics_cadvisor);
     case Endpoint::kMetricsProbes:
       return ServeText(exchange, handlers_.metrics_probes);
+    case Endpoint::kMetricsSlis:
+      return ServeText(exchange, [this](const Reply<std::string>& reply) { reply(health_results_.Text(started_at_)); });
+    case Endpoint::kStatusz:
+      return ServeStatusz(exchange);
+    case Endpoint::kFlagz:
+      return exchange.Respond(Flagz(exchange.request(), handlers_.flags));
     case Endpoint::kContainerLogs:
       return ServeLogs(exchange, route);
     case Endpoint::kExec:
@@ -127,9 +145,10 @@ void RequestHandler::Serve(Exchange& exchange, const Route& route) {
     case Endpoint::kPortForward:
       return ServeForward(exchange, route);
     case Endpoint::kRun:
-      return exchange.Respond(TextResponse(501, "run is not served by this node\n"));
+      return ServeRun(exchange, route);
     case Endpoint::kCheckpoint:
-      return exchange.Respond(TextResponse(501, "checkpointing containers is not supported by this node\n"));
+      return exchange.Respond(
+          TextResponse(501, "checkpointing containers is not supported by this node: it has no CRIU\n"));
     case Endpoint::kNodeLogs:
       return ServeNodeLogs(exchange, route, handlers_.node_logs, config_.node_log_queries);
     case Endpoint::kPprof:
@@ -146,6 +165,10 @@ void RequestHandler::ServeHealth(Exchange& exchange, const Route& route) {
   absl::Status loop = absl::OkStatus();
   const bool asks_loop = route.rest.empty() || route.rest == "syncloop";
   if (asks_loop && handlers_.healthz) loop = handlers_.healthz();
+  for (const char* check : {"ping", "log", "syncloop"}) {
+    const bool made = route.rest.empty() || route.rest == check;
+    if (made) health_results_.Observe(check, std::string_view(check) != "syncloop" || loop.ok());
+  }
   if (!loop.ok()) {
     Warn("The health check failed", {{"check", "syncloop"}, {"err", std::string(loop.message())}});
     // Reasons are in the log only, as apiserver's healthz withholds them.
@@ -174,6 +197,33 @@ void RequestHandler::ServeStats(Exchange& exchange) {
   }
   const std::string only = ToLower(exchange.request().Query("only_cpu_and_memory"));
   handlers_.stats_summary(only == "true" || only == "1" || only == "t", TextReply(exchange, kJson));
+}
+
+void RequestHandler::ServeStatusz(Exchange& exchange) {
+  StatuszFacts facts;
+  facts.started_at = started_at_;
+  facts.now = UnixNanos() / kSecond;
+  facts.binary_version = std::string(kKubernetesVersion + 1) + "+burstlet-" + kVersion;
+  facts.emulation_version =
+      facts.binary_version.substr(0, facts.binary_version.rfind('.', facts.binary_version.find('+')));
+  facts.paths = StatuszPaths();
+  exchange.Respond(Statusz(exchange.request(), facts));
+}
+
+void RequestHandler::ServeRun(Exchange& exchange, const Route& route) {
+  if (!handlers_.run) {
+    exchange.Respond(TextResponse(501, "run is not served by this node\n"));
+    return;
+  }
+  // Split at single spaces, as the kubelet splits: no quotes.
+  std::vector<std::string> command;
+  const std::string text = exchange.request().Query("cmd");
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t space = std::min(text.find(' ', at), text.size());
+    command.push_back(text.substr(at, space - at));
+    at = space + 1;
+  }
+  handlers_.run(route.container, std::move(command), TextReply(exchange, kJson));
 }
 
 void RequestHandler::ServeCommand(Exchange& exchange, const Route& route, bool attach) {

@@ -4,11 +4,13 @@
 // to the strand by Exchange::Resumer. Failure: always an answer (401, 403, 404, 405, 500 ...), texts as the kubelet's.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
 #include "kube/server/authn.h"
 #include "kube/server/authz.h"
+#include "kube/server/health_results.h"
 #include "kube/server/kubelet_server.h"
 #include "kube/server/log_watch.h"
 #include "kube/server/router.h"
@@ -27,6 +29,8 @@ class RequestHandler {
   void ServeHealth(Exchange& exchange, const Route& route);
   void ServeText(Exchange& exchange, const std::function<void(Reply<std::string>)>& handler);
   void ServeStats(Exchange& exchange);
+  void ServeStatusz(Exchange& exchange);
+  void ServeRun(Exchange& exchange, const Route& route);
   void ServeCommand(Exchange& exchange, const Route& route, bool attach);
   void ServeForward(Exchange& exchange, const Route& route);
   void ServeLogs(Exchange& exchange, const Route& route);
@@ -34,6 +38,8 @@ class RequestHandler {
   const KubeletServerConfig config_;
   const KubeletHandlers handlers_;
   const std::shared_ptr<LogWatcher> watcher_;
+  HealthResults health_results_;
+  const std::int64_t started_at_;
   Authenticator authenticator_;
   const std::shared_ptr<Authorizer> authorizer_;
 };

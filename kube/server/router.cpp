@@ -1,7 +1,10 @@
 #include "kube/server/router.h"
 
+#include <algorithm>
 #include <array>
 #include <optional>
+
+#include "absl/strings/str_cat.h"
 
 namespace burstlet::kube {
 namespace {
@@ -25,8 +28,8 @@ constexpr Rule kRules[] = {
     {"metrics", Endpoint::kMetrics, "GET, HEAD", {"metrics", ""}},
     {"logs", Endpoint::kNodeLogs, "GET", {"log", ""}},
     {"checkpoint", Endpoint::kCheckpoint, "POST", {"checkpoint", ""}},
-    {"statusz", Endpoint::kNotFound, "", {"statusz", ""}},
-    {"flagz", Endpoint::kNotFound, "", {"configz", ""}},
+    {"statusz", Endpoint::kStatusz, "GET, HEAD", {"statusz", ""}},
+    {"flagz", Endpoint::kFlagz, "GET, HEAD", {"configz", ""}},
     {"allocatedPods", Endpoint::kNotFound, "", {"pods", "proxy"}},
     {"containerLogs", Endpoint::kContainerLogs, "GET", {"proxy", ""}},
     {"exec", Endpoint::kExec, kStreaming, {"proxy", ""}},
@@ -78,6 +81,7 @@ Endpoint MetricsEndpoint(std::string_view rest) {
   if (rest == "resource") return Endpoint::kMetricsResource;
   if (rest == "cadvisor") return Endpoint::kMetricsCadvisor;
   if (rest == "probes") return Endpoint::kMetricsProbes;
+  if (rest == "slis") return Endpoint::kMetricsSlis;
   return Endpoint::kNotFound;
 }
 
@@ -104,6 +108,8 @@ Endpoint Refine(Endpoint endpoint, const std::vector<std::string_view>& parts, R
     case Endpoint::kRunningPods:
     case Endpoint::kConfigz:
     case Endpoint::kStarts:
+    case Endpoint::kStatusz:
+    case Endpoint::kFlagz:
       return route->rest.empty() ? endpoint : Endpoint::kNotFound;
     default:
       return endpoint;
@@ -121,6 +127,15 @@ std::string ApiVerb(std::string_view method) {
   return "";
 }
 
+std::vector<std::string> StatuszPaths() {
+  std::vector<std::string> paths;
+  for (const Rule& rule : kRules) {
+    if (rule.endpoint != Endpoint::kNotFound) paths.push_back("/" + std::string(rule.root));
+  }
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
 Route Classify(std::string_view method, std::string_view path) {
   Route route;
   route.verb = ApiVerb(method);
@@ -136,9 +151,13 @@ Route Classify(std::string_view method, std::string_view path) {
   for (const std::string_view subresource : found->subresources) {
     if (!subresource.empty()) route.subresources.emplace_back(subresource);
   }
+  route.bucket = found->root;
+  route.long_running = found->allow == kStreaming || found->root == "debug";
   const std::size_t after_root = found->root.size() + 2;
   if (path.size() > after_root) route.rest = path.substr(after_root);
   route.endpoint = Refine(found->endpoint, parts, &route);
+  if (found->root == "metrics" && route.endpoint != Endpoint::kMetrics && route.endpoint != Endpoint::kNotFound)
+    absl::StrAppend(&route.bucket, "/", route.rest);
   if (found->root == "debug") {
     if (route.rest == "flags/v") route.endpoint = Endpoint::kDebugFlags;
     if (route.rest.rfind("pprof/", 0) == 0 || route.rest == "pprof") route.endpoint = Endpoint::kPprof;

@@ -22,6 +22,7 @@ enum class Endpoint {
   kMetricsResource,
   kMetricsCadvisor,
   kMetricsProbes,
+  kMetricsSlis,
   kContainerLogs,
   kExec,
   kAttach,
@@ -33,6 +34,8 @@ enum class Endpoint {
   kPprof,
   kDebugFlags,
   kStarts,
+  kStatusz,
+  kFlagz,
 };
 
 struct Route {
@@ -45,11 +48,17 @@ struct Route {
   std::string allow;
   bool method_allowed = true;
   ContainerRef container;
+  /// For counting: the root, of metrics two segments; "other" where nothing is served.
+  std::string bucket = "other";
+  bool long_running = false;
   /// What follows the endpoint's own path ("syncloop" of /healthz/syncloop).
   std::string rest;
 };
 
 Route Classify(std::string_view method, std::string_view path);
+
+/// What /statusz lists: the served root paths, sorted.
+std::vector<std::string> StatuszPaths();
 
 /// "get" of GET and so on; "" for a method without an API verb.
 std::string ApiVerb(std::string_view method);

@@ -68,6 +68,8 @@ class Exchange {
   virtual void Trust() = 0;
   /// Writes `head` and hands the connection to `user`.
   virtual Wire& Stream(std::string head, std::shared_ptr<WireUser> user) = 0;
+  /// `guard` is let go when the request has ended, answered or not.
+  virtual void Hold(std::shared_ptr<void> guard) = 0;
   virtual Resume Resumer() = 0;
 };
 

@@ -72,6 +72,7 @@ void PodProber::Adopt(const kube::Pod& pod) {
 }
 
 void PodProber::Sync(const kube::Pod& pod, const std::shared_ptr<SandboxHandle>& sandbox, const std::string& pod_ip) {
+  pod_ = {"", "", pod.metadata.name, pod.metadata.namespace_, pod.metadata.uid};
   ForEachProbed(pod, [&](const kube::Container& container) { SyncContainer(container, sandbox, pod_ip); });
 }
 
@@ -113,7 +114,9 @@ void PodProber::Ensure(ProbeKind kind, const kube::Container& container, const k
   // All probes of a node at once after a restart of the agent would be a burst: they spread over their period.
   if (adopted_.contains(run.id))
     schedule = ProbeSchedule::Adopted(kind, probe, std::max(now, delay_over), RandomShare());
-  ProbeSubject subject{kind, container, probe, run.id, pod_ip, sandbox};
+  ProbeSubject subject{kind, container, probe, run.id, pod_ip, sandbox, pod_};
+  subject.identity.probe_type = ProbeKindName(kind);
+  subject.identity.container = container.name;
   // Stop precedes the end of this object, and no callback follows it.
   ProbeWorker::Callbacks callbacks{[this](const ProbeSubject& of, bool success) { Result(of, success); },
                                    callbacks_.event};

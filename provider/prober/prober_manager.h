@@ -52,6 +52,7 @@ class PodProber {
   PodRuntimeView& view_;
   Callbacks callbacks_;
   std::map<Key, std::shared_ptr<ProbeWorker>> workers_;
+  ProbeIdentity pod_;              // of the pod; type and container open
   std::set<std::string> adopted_;  // ids of containers of a former agent
 };
 

@@ -51,6 +51,7 @@ void ProbeWorker::Start() {
 
 void ProbeWorker::Stop() {
   stopped_ = true;
+  if (services_.metrics != nullptr) services_.metrics->Forget(subject_.identity);
   cancel_.Cancel();
   wake_.Set();
 }
@@ -60,8 +61,10 @@ kube::Task<void> ProbeWorker::Run() {
   while (!stopped_) {
     co_await wake_.WaitUntil(schedule_.next());
     if (stopped_) co_return;
+    const auto begin = steady_clock::now();
     const ProbeOutcome outcome = co_await Look();
     if (stopped_) co_return;
+    Count(outcome, begin);
     const bool success = outcome.result == ProbeResult::kSuccess || outcome.result == ProbeResult::kWarning;
     const bool counts = success || !schedule_.early();
     if (counts || schedule_.telling()) Tell(outcome);
@@ -117,6 +120,17 @@ kube::Task<ProbeOutcome> ProbeWorker::LookOnce() {
     co_return outcome;
   }
   co_return ProbeOutcome{ProbeResult::kError, "missing probe handler"};
+}
+
+void ProbeWorker::Count(const ProbeOutcome& outcome, kube::SteadyTime begin) {
+  using Result = ProbeMetrics::Result;
+  if (services_.metrics == nullptr) return;
+  const double seconds = std::chrono::duration<double>(steady_clock::now() - begin).count();
+  const bool success = outcome.result == ProbeResult::kSuccess || outcome.result == ProbeResult::kWarning;
+  const Result result = success                                   ? Result::kSuccessful
+                        : outcome.result == ProbeResult::kFailure ? Result::kFailed
+                                                                  : Result::kUnknown;
+  services_.metrics->Observe(subject_.identity, result, seconds);
 }
 
 void ProbeWorker::Tell(const ProbeOutcome& outcome) {

@@ -13,6 +13,7 @@
 #include "kube/async/signal_event.h"
 #include "kube/async/task_group.h"
 #include "provider/prober/outcome.h"
+#include "provider/prober/probe_metrics.h"
 #include "provider/prober/results.h"
 #include "provider/sandbox_handle.h"
 
@@ -23,6 +24,7 @@ struct ProbeServices {
   kube::Loop& loop;
   kube::WorkerPool& pool;
   kube::TaskGroup& tasks;
+  ProbeMetrics* metrics = nullptr;  // null: nobody counts
 };
 
 /// What is probed.
@@ -33,6 +35,7 @@ struct ProbeSubject {
   std::string container_id;
   std::string pod_ip;
   std::shared_ptr<SandboxHandle> sandbox;
+  ProbeIdentity identity;
 };
 
 class ProbeWorker : public std::enable_shared_from_this<ProbeWorker> {
@@ -55,6 +58,7 @@ class ProbeWorker : public std::enable_shared_from_this<ProbeWorker> {
   kube::Task<ProbeOutcome> Look();
   kube::Task<ProbeOutcome> LookOnce();
   void Tell(const ProbeOutcome& outcome);
+  void Count(const ProbeOutcome& outcome, kube::SteadyTime begin);
 
   ProbeServices services_;
   ProbeSubject subject_;

@@ -122,6 +122,7 @@ std::optional<VolumeSample> MeasureVolume(const DiskTarget& target, const sandbo
 
 PodDiskUsage MeasurePodDisk(const DiskTarget& target) {
   PodDiskUsage usage;
+  usage.name_space = target.pod->metadata.namespace_;
   const auto stats =
       target.sandbox->With([](sandbox::Sandbox& sandbox) { return sandbox.Stats(sandbox::StatsDetail::kSummary); });
   if (!stats.ok()) return usage;  // it ends

@@ -29,6 +29,7 @@ struct DiskTarget {
 };
 
 struct PodDiskUsage {
+  std::string name_space;
   std::map<std::string, DiskUsage> rootfs;  // by container id
   std::map<std::string, DiskUsage> logs;    // by container name
   std::vector<VolumeSample> volumes;

@@ -1,0 +1,114 @@
+#include "provider/agent_metrics.h"
+
+#include <chrono>
+#include <map>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "metrics/exposition.h"
+#include "metrics/log.h"
+
+namespace burstlet::provider {
+namespace {
+
+using std::chrono::steady_clock;
+
+class MeteredRequest {
+ public:
+  MeteredRequest(Metrics& metrics, Labels labels) : metrics_(metrics), labels_(std::move(labels)) {
+    metrics_.Add(Series::kHttpRequests, labels_);
+    metrics_.Change(Series::kHttpInflightRequests, 1, labels_);
+  }
+  ~MeteredRequest() {
+    metrics_.Change(Series::kHttpInflightRequests, -1, labels_);
+    metrics_.Observe(Series::kHttpRequestDuration, std::chrono::duration<double>(steady_clock::now() - begin_).count(),
+                     labels_);
+  }
+  MeteredRequest(const MeteredRequest&) = delete;
+  MeteredRequest& operator=(const MeteredRequest&) = delete;
+
+ private:
+  Metrics& metrics_;
+  const Labels labels_;
+  const steady_clock::time_point begin_ = steady_clock::now();
+};
+
+}  // namespace
+
+std::string VolumeStatsText(const DiskSnapshot& disks) {
+  struct Claim {
+    std::string labels;
+    const VolumeSample* volume;
+  };
+  std::vector<Claim> claims;
+  std::set<std::string> seen;
+  for (const auto& [uid, pod] : disks.pods) {
+    for (const VolumeSample& volume : pod.volumes) {
+      if (volume.claim.empty()) continue;
+      std::string labels;
+      AppendLabel(labels, "namespace", pod.name_space);
+      AppendLabel(labels, "persistentvolumeclaim", volume.claim);
+      if (seen.insert(labels).second) claims.push_back({std::move(labels), &volume});
+    }
+  }
+  if (claims.empty()) return "";
+  Exposition out;
+  const auto family = [&](const char* name, const char* help, auto value) {
+    out.Family(absl::StrCat("kubelet_volume_stats_", name), "gauge", absl::StrCat("[ALPHA] ", help));
+    for (const Claim& claim : claims) out.Count(claim.labels, value(*claim.volume));
+  };
+  family("available_bytes", "Number of available bytes in the volume",
+         [](const VolumeSample& volume) { return volume.space.available_bytes; });
+  family("capacity_bytes", "Capacity in bytes of the volume",
+         [](const VolumeSample& volume) { return volume.space.capacity_bytes; });
+  family("inodes", "Maximum number of inodes in the volume",
+         [](const VolumeSample& volume) { return volume.space.inodes; });
+  family("inodes_free", "Number of free inodes in the volume",
+         [](const VolumeSample& volume) { return volume.space.inodes_free; });
+  family("inodes_used", "Number of used inodes in the volume",
+         [](const VolumeSample& volume) { return volume.used.inodes; });
+  family("used_bytes", "Number of used bytes in the volume",
+         [](const VolumeSample& volume) { return volume.used.bytes; });
+  return out.Take();
+}
+
+std::string AgentMetricsText(Metrics& metrics, PodWorkers& workers, const DiskSnapshot& disks) {
+  double pods = 0;
+  std::map<std::string, double> containers{{"running", 0}, {"exited", 0}, {"created", 0}};
+  double active = 0;
+  for (PodWorker* worker : workers.All()) {
+    if (worker->sandbox() != nullptr) pods += 1;
+    if (worker->active()) active += 1;
+    for (const auto& [name, view] : worker->view().containers) {
+      for (const ContainerInstance& instance : view.instances) {
+        containers[instance.phase == ContainerInstance::Phase::kRunning ? "running" : "exited"] += 1;
+      }
+    }
+  }
+  metrics.Set(Series::kRunningPods, pods);
+  metrics.Set(Series::kActivePods, active, {{"static", ""}});
+  for (const auto& [state, count] : containers)
+    metrics.Set(Series::kRunningContainers, count, {{"container_state", state}});
+  metrics.Set(Series::kDroppedLogLines, static_cast<double>(DroppedLogLines()));
+  return metrics.Text() + VolumeStatsText(disks);
+}
+
+void MeterClient(Metrics& metrics, kube::ClientConfig& config) {
+  const std::size_t scheme = config.server.find("://");
+  const std::string host = scheme == std::string::npos ? config.server : config.server.substr(scheme + 3);
+  config.answered = [&metrics, host](const std::string& method, int code, double seconds) {
+    metrics.Add(Series::kRestClientRequests,
+                {{"code", code == 0 ? "<error>" : std::to_string(code)}, {"host", host}, {"method", method}});
+    metrics.Observe(Series::kRestClientRequestDuration, seconds, {{"verb", method}, {"host", host}});
+  };
+}
+
+std::shared_ptr<void> MeterRequest(Metrics& metrics, const std::string& method, const std::string& path,
+                                   bool long_running) {
+  return std::make_shared<MeteredRequest>(metrics, Labels{{"method", method},
+                                                          {"path", path},
+                                                          {"server_type", "readwrite"},
+                                                          {"long_running", long_running ? "true" : "false"}});
+}
+
+}  // namespace burstlet::provider
