@@ -8,9 +8,6 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
-#include "kube/api/quantity.h"
 #include "metrics/status.h"
 #include "provider/config_fields.h"
 #include "provider/yaml.h"
@@ -50,65 +47,29 @@ Fields PodFields(Config& config) {
   return {
       {"cgroupRoot", Text(config.cgroup_root)},
       {"podLogsDir", Text(config.pod_logs_dir)},
-      {"clusterDNS", TextList([&](std::string item) {
-         config.cluster_dns.push_back(std::move(item));
-         return absl::OkStatus();
-       })},
+      {"clusterDNS", TextList(config.cluster_dns)},
       {"clusterDomain", Text(config.cluster_domain)},
       {"resolvConf", Text(config.resolv_conf)},
-      {"podCIDR",
-       [&](const YamlNode& n) {
-         config.pod_cidrs = absl::StrSplit(n.scalar, ',', absl::SkipWhitespace());
-         return absl::OkStatus();
-       }},
+      {"podCIDR", JoinedText(config.pod_cidrs, ",")},
       {"network", Choice(config.network, {"builtin", "cni", "none"})},
       {"cniConfDir", Text(config.cni_conf_dir)},
-      {"cniBinDir",
-       [&](const YamlNode& n) {
-         config.cni_bin_dirs = absl::StrSplit(n.scalar, absl::ByAnyChar(",:"), absl::SkipWhitespace());
-         return absl::OkStatus();
-       }},
+      {"cniBinDir", JoinedText(config.cni_bin_dirs, ",:")},
       {"seccompDefault", Boolean(config.seccomp_default)},
       {"podDefaults",
-       [&](const YamlNode& n) {
-         return Apply(n, "podDefaults",
-                      {{"hostUsers", Boolean(config.default_host_users)},
-                       {"allowPrivilegeEscalation", Boolean(config.default_allow_privilege_escalation)}});
-       }},
-      {"userNamespaces",
-       [&](const YamlNode& n) {
-         return Apply(n, "userNamespaces",
-                      {{"idsPerPod", Integer(config.user_namespace_ids_per_pod, 65536, std::int64_t{1} << 30)}});
-       }},
-      {"allowedUnsafeSysctls", TextList([&](std::string item) {
-         config.allowed_unsafe_sysctls.insert(std::move(item));
-         return absl::OkStatus();
-       })},
-      {"crashLoopBackOff",
-       [&](const YamlNode& n) {
-         return Apply(n, "crashLoopBackOff",
-                      {{"maxContainerRestartPeriod", Duration(config.max_container_restart_period, 1, 300)}});
-       }},
-      {"containerLogMaxSize",
-       [&](const YamlNode& n) -> absl::Status {
-         const auto size = kube::ParseQuantity(n.scalar);
-         if (!size.ok()) return absl::InvalidArgumentError("expected a size such as 10Mi");
-         config.container_log_max_bytes = kube::QuantityValue(*size);
-         return absl::OkStatus();
-       }},
+       Group("podDefaults", {{"hostUsers", Boolean(config.default_host_users)},
+                             {"allowPrivilegeEscalation", Boolean(config.default_allow_privilege_escalation)}})},
+      {"userNamespaces", Group("userNamespaces", {{"idsPerPod", Integer(config.user_namespace_ids_per_pod, 65536,
+                                                                        std::int64_t{1} << 30)}})},
+      {"allowedUnsafeSysctls", TextSet(config.allowed_unsafe_sysctls)},
+      {"crashLoopBackOff", Group("crashLoopBackOff", {{"maxContainerRestartPeriod",
+                                                       Duration(config.max_container_restart_period, 1, 300)}})},
+      {"containerLogMaxSize", Size(config.container_log_max_bytes)},
       {"containerLogMaxFiles", Integer(config.container_log_max_files, 2, 1000)},
       {"containerLogMonitorInterval", Duration(config.container_log_monitor_interval, 3, 3600)},
       {"sandboxPoolSize", Integer(config.sandbox_pool_size, 0, 1000)},
       {"maxParallelImagePulls", Integer(config.max_parallel_image_pulls, 1, 64)},
-      {"registries",
-       [&](const YamlNode& n) {
-         return Apply(n, "registries",
-                      {{"plainHTTP", TextList([&](std::string item) {
-                          config.plain_http_registries.push_back(std::move(item));
-                          return absl::OkStatus();
-                        })},
-                       {"caFile", Text(config.registry_ca_file)}});
-       }},
+      {"registries", Group("registries", {{"plainHTTP", TextList(config.plain_http_registries)},
+                                          {"caFile", Text(config.registry_ca_file)}})},
   };
 }
 
@@ -133,18 +94,23 @@ bool IsDnsSubdomain(const std::string& name) {
 
 }  // namespace
 
+Fields fields::AllFields(Config& config) {
+  Fields all = ServerFields(config);
+  all.merge(NodeFields(config));
+  all.merge(PodFields(config));
+  return all;
+}
+
 absl::Status ParseConfig(const std::string& file, const std::string& text, Config& config) {
   auto documents = ParseYaml(text);
   if (!documents.ok()) return Annotate(documents.status(), file);
   if (documents->size() != 1) return absl::InvalidArgumentError(absl::StrCat(file, ": expected one YAML document"));
   std::string api_version;
   std::string kind;
-  Fields fields = ServerFields(config);
-  fields.merge(NodeFields(config));
-  fields.merge(PodFields(config));
-  fields["apiVersion"] = Text(api_version);
-  fields["kind"] = Text(kind);
-  RETURN_IF_ERROR(Annotate(Apply(documents->front(), "", fields), file));
+  Fields all = AllFields(config);
+  all["apiVersion"] = Text(api_version);
+  all["kind"] = Text(kind);
+  RETURN_IF_ERROR(Annotate(Apply(documents->front(), "", all), file));
   if (api_version != "burstlet.io/v1alpha1" || kind != "BurstletConfiguration") {
     return absl::InvalidArgumentError(
         absl::StrCat(file, ": expected apiVersion burstlet.io/v1alpha1 and kind BurstletConfiguration"));
@@ -193,37 +159,6 @@ absl::Status FinishConfig(Config& config) {
   if (config.network == "builtin" && config.pod_cidrs.empty()) config.pod_cidrs = {"10.88.0.0/16"};
   if (config.cni_bin_dirs.empty()) config.cni_bin_dirs = {"/opt/cni/bin"};
   return CheckConfigValues(config);
-}
-
-std::string ConfigJson(const Config& config) {
-  const auto quoted = [](const std::string& text) {
-    YamlNode node;
-    node.kind = YamlNode::Kind::kString;
-    node.scalar = text;
-    return YamlToJson(node);
-  };
-  std::string dns;
-  for (const std::string& server : config.cluster_dns) absl::StrAppend(&dns, dns.empty() ? "" : ",", quoted(server));
-  std::string cidrs;
-  for (const std::string& cidr : config.pod_cidrs) absl::StrAppend(&cidrs, cidrs.empty() ? "" : ",", cidr);
-  return absl::StrCat(
-      "{\"kubeletconfig\":{\"kind\":\"BurstletConfiguration\",\"apiVersion\":\"burstlet.io/v1alpha1\",\"address\":",
-      quoted(config.address), ",\"port\":", config.port, ",", ServerConfigJson(config), ",\"clusterDNS\":[", dns,
-      "],\"clusterDomain\":", quoted(config.cluster_domain), ",\"podCIDR\":", quoted(cidrs),
-      ",\"maxPods\":", config.max_pods, ",\"staticPodPath\":", quoted(config.static_pod_path),
-      ",\"fileCheckFrequency\":\"", config.file_check_frequency.count(), "s\"",
-      ",\"staticPodURL\":", quoted(config.static_pod_url),  // its headers are nobody's business
-      ",\"httpCheckFrequency\":\"", config.http_check_frequency.count(), "s\"",
-      ",\"podPidsLimit\":", config.pod_pids_limit, ",\"cgroupRoot\":", quoted(config.cgroup_root),
-      ",\"podLogsDir\":", quoted(config.pod_logs_dir),
-      ",\"seccompDefault\":", config.seccomp_default ? "true" : "false",
-      ",\"podDefaults\":{\"hostUsers\":", config.default_host_users ? "true" : "false",
-      ",\"allowPrivilegeEscalation\":", config.default_allow_privilege_escalation ? "true" : "false",
-      "},\"userNamespaces\":{\"idsPerPod\":", config.user_namespace_ids_per_pod,
-      "},\"network\":", quoted(config.network), ",\"cniConfDir\":", quoted(config.cni_conf_dir),
-      ",\"cniBinDir\":", quoted(absl::StrJoin(config.cni_bin_dirs, ",")),
-      ",\"sandboxPoolSize\":", config.sandbox_pool_size, ",\"maxParallelImagePulls\":", config.max_parallel_image_pulls,
-      "}}");
 }
 
 }  // namespace burstlet::provider

@@ -119,9 +119,8 @@ absl::Status FinishConfig(Config& config);
 absl::Status CheckConfigValues(const Config& config);
 /// What concerns the kubelet port and the node's certificates: part of FinishConfig.
 absl::Status CheckServerConfig(const Config& config);
-/// The members of ConfigJson about them.
-std::string ServerConfigJson(const Config& config);
-/// The effective configuration as JSON, for /configz.
+/// The effective configuration as JSON, for /configz: `kubeletconfig` is a KubeletConfiguration (v1beta1) with what
+/// holds here, `burstletconfig` what only this agent has.
 std::string ConfigJson(const Config& config);
 
 }  // namespace burstlet::provider

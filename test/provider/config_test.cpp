@@ -119,6 +119,41 @@ TEST_CASE("a configuration is refused as a whole when it makes no sense", "[conf
   CHECK(std::string(FinishConfig(config).message()).find("tlsCertFile: /nowhere/tls.crt") == 0);
 }
 
+TEST_CASE("configz shows what holds, in the kubelet's formats, and this agent's own fields apart", "[config]") {
+  Config config;
+  const std::string text =
+      std::string(kHead) +
+      "port: 10350\nclusterDNS: [10.0.0.10, fd00::a]\npodCIDR: 10.9.0.0/16,fd00::/64\n"
+      "nodeStatusReportFrequency: 1m30s\ncpuCFSQuotaPeriod: 20ms\ncontainerLogMaxSize: 20Mi\n"
+      "systemReserved: {cpu: 200m}\nregisterWithTaints: []\nallowedUnsafeSysctls: [\"net.*\"]\n"
+      "registries: {plainHTTP: ['registry.lan:5000']}\nnetwork: none\nmemoryThrottlingFactor: 0.8\n";
+  REQUIRE(ParseConfig("b.yaml", text, config).ok());
+  const std::string json = ConfigJson(config);
+  const std::size_t apart = json.find(",\"burstletconfig\":");
+  REQUIRE(apart != std::string::npos);
+  const std::string kubelet = json.substr(0, apart);
+  const std::string own = json.substr(apart);
+  INFO(json);
+  for (const char* part :
+       {R"({"kubeletconfig":{"address":"0.0.0.0","allowedUnsafeSysctls":["net.*"],)",
+        R"("apiVersion":"kubelet.config.k8s.io/v1beta1",)", R"("kind":"KubeletConfiguration",)",
+        R"("authentication":{"anonymous":{"enabled":false},"webhook":{"cacheTTL":"2m0s","enabled":true},"x509":{}},)",
+        R"("authorization":{"mode":"Webhook","webhook":{"cacheAuthorizedTTL":"5m0s","cacheUnauthorizedTTL":"30s"}},)",
+        R"("clusterDNS":["10.0.0.10","fd00::a"],)", R"("podCIDR":"10.9.0.0/16,fd00::/64",)", R"("port":10350,)",
+        R"("nodeStatusReportFrequency":"1m30s",)", R"("cpuCFSQuotaPeriod":"20ms",)", R"("containerLogMaxSize":"20Mi",)",
+        R"("crashLoopBackOff":{"maxContainerRestartPeriod":"5m0s"},)", R"("systemReserved":{"cpu":"200m"},)",
+        R"("registerWithTaints":[],)", R"("memoryThrottlingFactor":0.8,)", R"("readOnlyPort":0,)",
+        R"("rotateCertificates":false,)"}) {
+    INFO(part);
+    CHECK(kubelet.find(part) != std::string::npos);
+  }
+  CHECK(kubelet.find("\"network\"") == std::string::npos);
+  CHECK(own.find(R"("network":"none",)") != std::string::npos);
+  CHECK(own.find(R"("registries":{"plainHTTP":["registry.lan:5000"]},)") != std::string::npos);
+  config.bootstrap_kubeconfig = "/b";
+  CHECK(ConfigJson(config).find(R"("rotateCertificates":true)") != std::string::npos);
+}
+
 TEST_CASE("YAML scalars become the JSON that kubectl would send", "[yaml]") {
   const auto json = [](const std::string& text) {
     auto documents = ParseYaml(text);
