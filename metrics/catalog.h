@@ -42,6 +42,15 @@ enum class Series {
   kRestClientRequests,            // counter {code, host, method}
   kRestClientRequestDuration,     // histogram {verb, host}
   kKubernetesBuildInfo,           // gauge {git_version, major, minor, platform, compiler}
+  kPlegRelistDuration,            // histogram
+  kCgroupManagerDuration,         // histogram {operation_type}
+  kStorageOperationDuration,      // histogram {migrated, operation_name, status, volume_plugin}
+  kEvictions,                     // counter {eviction_signal}
+  kNodeStartupPreKubelet,         // gauge
+  kNodeStartupPreRegistration,    // gauge
+  kNodeStartupRegistration,       // gauge
+  kNodeStartupPostRegistration,   // gauge
+  kNodeStartup,                   // gauge
 };
 
 using Labels = std::map<std::string, std::string>;

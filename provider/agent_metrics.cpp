@@ -3,10 +3,15 @@
 #include <chrono>
 #include <map>
 #include <set>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "metrics/exposition.h"
 #include "metrics/log.h"
+#include "provider/metered_volumes.h"
+#include "provider/static_pod.h"
 
 namespace burstlet::provider {
 namespace {
@@ -32,6 +37,28 @@ class MeteredRequest {
   const Labels labels_;
   const steady_clock::time_point begin_ = steady_clock::now();
 };
+
+/// volume_manager_total_volumes: desired are those of pods that are to run, actual those of pods with a sandbox.
+std::string VolumeCountsText(PodWorkers& workers) {
+  std::map<std::pair<std::string, std::string>, std::uint64_t> counts;
+  for (PodWorker* worker : workers.All()) {
+    for (const kube::Volume& volume : worker->pod()->spec.volumes) {
+      const std::string plugin = VolumePluginName(volume);
+      if (worker->active()) ++counts[{plugin, "desired_state_of_world"}];
+      if (worker->sandbox() != nullptr) ++counts[{plugin, "actual_state_of_world"}];
+    }
+  }
+  if (counts.empty()) return "";
+  Exposition out;
+  out.Family("volume_manager_total_volumes", "gauge", "[ALPHA] Number of volumes in Volume Manager");
+  for (const auto& [key, count] : counts) {
+    std::string labels;
+    AppendLabel(labels, "plugin_name", key.first);
+    AppendLabel(labels, "state", key.second);
+    out.Count(labels, count);
+  }
+  return out.Take();
+}
 
 }  // namespace
 
@@ -75,10 +102,10 @@ std::string VolumeStatsText(const DiskSnapshot& disks) {
 std::string AgentMetricsText(Metrics& metrics, PodWorkers& workers, const DiskSnapshot& disks) {
   double pods = 0;
   std::map<std::string, double> containers{{"running", 0}, {"exited", 0}, {"created", 0}};
-  double active = 0;
+  std::map<std::string, double> active{{"", 0}, {"true", 0}};
   for (PodWorker* worker : workers.All()) {
     if (worker->sandbox() != nullptr) pods += 1;
-    if (worker->active()) active += 1;
+    if (worker->active()) active[IsStaticPod(*worker->pod()) ? "true" : ""] += 1;
     for (const auto& [name, view] : worker->view().containers) {
       for (const ContainerInstance& instance : view.instances) {
         containers[instance.phase == ContainerInstance::Phase::kRunning ? "running" : "exited"] += 1;
@@ -86,11 +113,11 @@ std::string AgentMetricsText(Metrics& metrics, PodWorkers& workers, const DiskSn
     }
   }
   metrics.Set(Series::kRunningPods, pods);
-  metrics.Set(Series::kActivePods, active, {{"static", ""}});
+  for (const auto& [is_static, count] : active) metrics.Set(Series::kActivePods, count, {{"static", is_static}});
   for (const auto& [state, count] : containers)
     metrics.Set(Series::kRunningContainers, count, {{"container_state", state}});
   metrics.Set(Series::kDroppedLogLines, static_cast<double>(DroppedLogLines()));
-  return metrics.Text() + VolumeStatsText(disks);
+  return metrics.Text() + VolumeCountsText(workers) + VolumeStatsText(disks);
 }
 
 void MeterClient(Metrics& metrics, kube::ClientConfig& config) {

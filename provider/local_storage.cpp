@@ -15,6 +15,9 @@
 namespace burstlet::provider {
 namespace {
 
+constexpr char kVolumeSignal[] = "emptydirfs.limit";
+constexpr char kPodSignal[] = "ephemeralpodfs.limit";
+constexpr char kContainerSignal[] = "ephemeralcontainerfs.limit";
 constexpr char kStorage[] = "ephemeral-storage";
 /// Not less: programs get a moment to end (immediateEvictionGracePeriodSeconds).
 constexpr std::chrono::seconds kGrace{1};
@@ -33,16 +36,17 @@ const kube::Quantity* StorageLimit(const kube::ResourceList& limits) {
   return found == limits.end() ? nullptr : &found->second;
 }
 
-std::optional<std::string> ContainerExcess(const std::vector<kube::Container>& containers, bool only_sidecars,
-                                           const LocalStorageUsage& usage) {
+std::optional<StorageExcess> ContainerExcess(const std::vector<kube::Container>& containers, bool only_sidecars,
+                                             const LocalStorageUsage& usage) {
   for (const kube::Container& container : containers) {
     if (only_sidecars && !IsSidecar(container)) continue;
     const kube::Quantity* limit = StorageLimit(container.resources.limits);
     const auto used = usage.containers.find(container.name);
     if (limit == nullptr || kube::QuantityValue(*limit) == 0 || used == usage.containers.end()) continue;
     if (used->second > kube::QuantityValue(*limit)) {
-      return absl::StrCat("Container ", container.name, " exceeded its local ephemeral storage limit \"", limit->text,
-                          "\". ");
+      return StorageExcess{kContainerSignal,
+                           absl::StrCat("Container ", container.name, " exceeded its local ephemeral storage limit \"",
+                                        limit->text, "\". ")};
     }
   }
   return std::nullopt;
@@ -70,17 +74,20 @@ bool HasLocalStorageLimit(const kube::Pod& pod) {
   return StorageLimit(PodLimits(pod)) != nullptr;
 }
 
-std::optional<std::string> LocalStorageExcess(const kube::Pod& pod, const LocalStorageUsage& usage) {
+std::optional<StorageExcess> LocalStorageExcess(const kube::Pod& pod, const LocalStorageUsage& usage) {
   for (const kube::Volume& volume : pod.spec.volumes) {
     const kube::Quantity* limit = SizeLimit(volume);
     const auto used = usage.volumes.find(volume.name);
     if (limit == nullptr || used == usage.volumes.end() || used->second <= kube::QuantityValue(*limit)) continue;
-    return absl::StrCat("Usage of EmptyDir volume \"", volume.name, "\" exceeds the limit \"", limit->text, "\". ");
+    return StorageExcess{kVolumeSignal, absl::StrCat("Usage of EmptyDir volume \"", volume.name,
+                                                     "\" exceeds the limit \"", limit->text, "\". ")};
   }
   const kube::ResourceList limits = PodLimits(pod);
   const kube::Quantity* limit = StorageLimit(limits);
   if (limit != nullptr && usage.total > kube::QuantityValue(*limit)) {
-    return absl::StrCat("Pod ephemeral local storage usage exceeds the total limit of containers ", limit->text, ". ");
+    return StorageExcess{kPodSignal, absl::StrCat("Pod ephemeral local storage usage exceeds the total limit of "
+                                                  "containers ",
+                                                  limit->text, ". ")};
   }
   if (auto excess = ContainerExcess(pod.spec.containers, false, usage)) return excess;
   return ContainerExcess(pod.spec.initContainers, true, usage);
@@ -124,8 +131,10 @@ LocalStorageUsage MeasureLocalStorage(const LocalStorageSources& sources) {
 }
 
 LocalStorageEviction::LocalStorageEviction(kube::Loop& loop, kube::TaskGroup& tasks, PodWorkers& workers,
-                                           AgentPaths paths, std::chrono::seconds interval)
-    : loop_(loop), workers_(workers), paths_(std::move(paths)), interval_(interval) {
+                                           AgentPaths paths, Metrics& metrics, std::chrono::seconds interval)
+    : loop_(loop), workers_(workers), paths_(std::move(paths)), metrics_(metrics), interval_(interval) {
+  for (const char* signal : {kVolumeSignal, kPodSignal, kContainerSignal})
+    metrics_.Declare(Series::kEvictions, {{"eviction_signal", signal}});
   tasks.Spawn("local storage limits", Run());
 }
 
@@ -153,7 +162,9 @@ kube::Task<void> LocalStorageEviction::Run() {
       PodWorker* worker = workers_.FindByUid(one.uid);
       if (worker == nullptr || worker->view().terminating || worker->view().failure) continue;
       const auto excess = LocalStorageExcess(*worker->pod(), one.usage);
-      if (excess) worker->Evict(*excess, kGrace);
+      if (!excess) continue;
+      metrics_.Add(Series::kEvictions, {{"eviction_signal", excess->signal}});
+      worker->Evict(excess->message, kGrace);
     }
   }
 }

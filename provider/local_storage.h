@@ -16,6 +16,7 @@
 
 #include "kube/async/offload.h"
 #include "kube/async/task_group.h"
+#include "metrics/catalog.h"
 #include "provider/paths.h"
 #include "provider/pod_workers.h"
 
@@ -31,8 +32,14 @@ struct LocalStorageUsage {
 /// True when the pod has any limit of this kind. Pure.
 bool HasLocalStorageLimit(const kube::Pod& pod);
 
-/// Why the pod must go, in the kubelet's words; absent: it keeps its limits. Pure.
-std::optional<std::string> LocalStorageExcess(const kube::Pod& pod, const LocalStorageUsage& usage);
+/// Why a pod must go.
+struct StorageExcess {
+  const char* signal;   // the kubelet's name of the limit, as kubelet_evictions tells it
+  std::string message;  // in the kubelet's words
+};
+
+/// Absent: the pod keeps its limits. Pure.
+std::optional<StorageExcess> LocalStorageExcess(const kube::Pod& pod, const LocalStorageUsage& usage);
 
 /// Directories that belong to a pod.
 struct LocalStorageSources {
@@ -54,7 +61,7 @@ LocalStorageUsage MeasureLocalStorage(const LocalStorageSources& sources);
 class LocalStorageEviction {
  public:
   LocalStorageEviction(kube::Loop& loop, kube::TaskGroup& tasks, PodWorkers& workers, AgentPaths paths,
-                       std::chrono::seconds interval = std::chrono::seconds(10));
+                       Metrics& metrics, std::chrono::seconds interval = std::chrono::seconds(10));
 
  private:
   kube::Task<void> Run();
@@ -62,6 +69,7 @@ class LocalStorageEviction {
   kube::Loop& loop_;
   PodWorkers& workers_;
   const AgentPaths paths_;
+  Metrics& metrics_;
   const std::chrono::seconds interval_;
   kube::WorkerPool pool_{1};
 };

@@ -14,6 +14,10 @@ using sandbox::ContainerSpec;
 using sandbox::ContainerState;
 using sandbox::Resources;
 
+double SecondsSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
 /// Runs one operation and writes down that, how long and how it went.
 template <typename Fn>
 auto Measure(Metrics& metrics, const char* operation, Fn fn) {
@@ -21,8 +25,7 @@ auto Measure(Metrics& metrics, const char* operation, Fn fn) {
   auto result = fn();
   const Labels labels{{"operation_type", operation}};
   metrics.Add(Series::kRuntimeOperations, labels);
-  metrics.Observe(Series::kRuntimeOperationDuration,
-                  std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), labels);
+  metrics.Observe(Series::kRuntimeOperationDuration, SecondsSince(start), labels);
   if (!status_internal::ToStatus(result).ok()) metrics.Add(Series::kRuntimeOperationErrors, labels);
   return result;
 }
@@ -68,7 +71,12 @@ class MeteredSandbox : public sandbox::Sandbox {
   absl::StatusOr<sandbox::SandboxStats> Stats(sandbox::StatsDetail detail) override { return inner_->Stats(detail); }
   absl::StatusOr<int> OpenVolume(const std::string& name) override { return inner_->OpenVolume(name); }
   absl::StatusOr<int> NetworkNamespace() override { return inner_->NetworkNamespace(); }
-  absl::StatusOr<std::vector<ContainerState>> ReadEvents() override { return inner_->ReadEvents(); }
+  absl::StatusOr<std::vector<ContainerState>> ReadEvents() override {
+    const auto start = std::chrono::steady_clock::now();
+    auto events = inner_->ReadEvents();
+    metrics_.Observe(Series::kPlegRelistDuration, SecondsSince(start));
+    return events;
+  }
   absl::StatusOr<std::vector<ContainerState>> Containers() override { return inner_->Containers(); }
   absl::Status Remove() override {
     return Measure(metrics_, "remove_podsandbox", [&] { return inner_->Remove(); });

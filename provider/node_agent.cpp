@@ -240,13 +240,13 @@ absl::Status RunNodeAgent(Config config) {
   Metrics metrics;
   metrics.Set(Series::kNodeName, 1, {{"node", config.node_name}});
   metrics.Set(Series::kBuildInfo, 1, {{"version", kVersion}});
-  ASSIGN_OR_RETURN(NodeIdentity identity, EstablishIdentity(config, metrics));
   metrics.Set(Series::kKubernetesBuildInfo, 1,
               {{"git_version", kKubernetesVersion},
                {"major", "1"},
                {"minor", "37"},
                {"platform", "linux/amd64"},
                {"compiler", "clang"}});
+  ASSIGN_OR_RETURN(NodeIdentity identity, EstablishIdentity(config, metrics));
   MeterClient(metrics, identity.client);
   ASSIGN_OR_RETURN(auto client, kube::NewClient(loop, identity.client));
   NodeCertificates certificates(loop, *client, config, std::move(identity), metrics);
@@ -304,7 +304,10 @@ absl::Status RunNodeAgent(Config config) {
   // Not before: what ends the agent is told in one line.
   Info("Started", {{"version", kVersion}, {"node", config.node_name}, {"rootDir", config.root_dir}});
   node.kubelet_port = server->port();
-  controller = NewNodeController(*client, loop, runtime->tasks(), node, MakeNodeControllerConfig(config),
+  NodeStartup startup(metrics, BootTime(), ProcessStartTime());
+  NodeControllerConfig controller_config = MakeNodeControllerConfig(config);
+  controller_config.startup = &startup;
+  controller = NewNodeController(*client, loop, runtime->tasks(), node, controller_config,
                                  ConditionsOf(node_config, *runtime), events.get());
   static_pods.Use(runtime->workers(), runtime->statuses());
   runtime->workers().OnDone([&static_pods] { static_pods.WorkerDone(); });

@@ -40,6 +40,8 @@ bool Newer(const kube::Node& candidate, const kube::Node* known) {
   return a.size() != b.size() ? a.size() > b.size() : a > b;
 }
 
+double UnixSeconds() { return static_cast<double>(WallClock().unix_nanos) / 1e9; }
+
 bool Ready(const kube::NodeStatus& status) {
   return std::any_of(status.conditions.begin(), status.conditions.end(),
                      [](const auto& condition) { return condition.type == "Ready" && condition.status == "True"; });
@@ -137,11 +139,13 @@ class ApiNodeController final : public NodeController {
 
   /// Creates the Node, or makes an existing one ours.
   kube::Task<absl::Status> Register() {
+    if (config_.startup != nullptr) config_.startup->Attempted(UnixSeconds());
     const bool may_create = config_.register_node && (config_.recreate_node || !ever_registered_);
     if (may_create) {
       absl::StatusOr<kube::Node> created = co_await client_.CreateNode(InitialNode());
       if (created.ok()) {
         Info("Registered node", {{"node", info_.name}});
+        if (config_.startup != nullptr) config_.startup->Registered(UnixSeconds());
         TakeRegistered(*std::move(created));
         last_report_ = steady_clock::now();
         co_return absl::OkStatus();
@@ -315,6 +319,7 @@ class ApiNodeController final : public NodeController {
   }
 
   void Reported() {
+    if (config_.startup != nullptr && current_ && Ready(current_->status)) config_.startup->Ready(UnixSeconds());
     if (reported_once_) return;
     reported_once_ = true;
     for (auto& callback : when_registered_) loop_.Post(std::move(callback));

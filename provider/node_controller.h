@@ -17,6 +17,7 @@
 #include "kube/client.h"
 #include "kube/event_recorder.h"
 #include "provider/node_info.h"
+#include "provider/node_startup.h"
 #include "provider/node_status.h"
 
 namespace burstlet::provider {
@@ -28,6 +29,7 @@ struct NodeControllerConfig {
   std::chrono::milliseconds report_frequency{300'000};  // how often it is sent when nothing changed
   std::int32_t lease_duration_seconds = 40;
   std::chrono::milliseconds lease_renew_interval{10'000};
+  NodeStartup* startup = nullptr;  // told of the registration's steps; outlives the tasks
 };
 
 class NodeController {

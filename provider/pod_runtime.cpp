@@ -11,6 +11,7 @@
 #include "metrics/log.h"
 #include "metrics/status.h"
 #include "provider/metered_driver.h"
+#include "provider/metered_volumes.h"
 #include "provider/pod_recovery.h"
 #include "provider/translate/security_context.h"
 #include "provider/volumes/node_tmpfs.h"
@@ -154,6 +155,9 @@ absl::Status PodRuntime::Start() {
   driver.warden_path = warden;
   driver.network = network_.get();
   driver.pool_size = config_.sandbox_pool_size;
+  driver.cgroup_done = [&metrics = sources_.metrics](const char* operation, double seconds) {
+    metrics.Observe(Series::kCgroupManagerDuration, seconds, {{"operation_type", operation}});
+  };
   ASSIGN_OR_RETURN(auto native, sandbox::OpenNativeDriver(driver));
   driver_ = Metered(std::move(native), sources_.metrics);
 
@@ -165,7 +169,8 @@ absl::Status PodRuntime::Start() {
   kube::Loop& loop = sources_.loop;
   image_manager_ = std::make_unique<ImageManager>(loop, *images_, sources_.objects, sources_.events, sources_.metrics,
                                                   config_.max_parallel_image_pulls);
-  ASSIGN_OR_RETURN(volumes_, NewVolumeManager({config_.root_dir}, loop, pool_, tasks_, sources_.objects, node_));
+  ASSIGN_OR_RETURN(auto volumes, NewVolumeManager({config_.root_dir}, loop, pool_, tasks_, sources_.objects, node_));
+  volumes_ = Metered(std::move(volumes), sources_.metrics);
   statuses_ = NewStatusManager(loop, tasks_, sources_.sink);
   statuses_->OnStored(
       [this](const std::string&, const kube::PodStatus&) { sources_.metrics.Add(Series::kStatusWrites); });
@@ -208,7 +213,7 @@ absl::Status PodRuntime::Start() {
       std::make_unique<LogRotator>(loop, tasks_, *workers_,
                                    LogRotationPolicy{config_.container_log_max_bytes, config_.container_log_max_files,
                                                      config_.container_log_monitor_interval});
-  local_storage_ = std::make_unique<LocalStorageEviction>(loop, tasks_, *workers_, paths_);
+  local_storage_ = std::make_unique<LocalStorageEviction>(loop, tasks_, *workers_, paths_, sources_.metrics);
   return absl::OkStatus();
 }
 
@@ -228,7 +233,9 @@ void PodRuntime::CleanHost() {
 
 void PodRuntime::PodStarted(const kube::Pod& pod, const PodTimeline& timeline) {
   std::string stages;
+  double pulling = 0;
   for (const auto& [stage, seconds] : timeline.Durations()) {
+    if (stage == PodStage::kImage) pulling = seconds;
     sources_.metrics.Observe(Series::kPodStartStage, seconds, {{"stage", PodStageName(stage)}});
     absl::StrAppend(&stages, stages.empty() ? "" : " ", PodStageName(stage), "=",
                     absl::StrFormat("%.1f", seconds * 1000));
@@ -236,7 +243,7 @@ void PodRuntime::PodStarted(const kube::Pod& pod, const PodTimeline& timeline) {
   const auto total = timeline.Total();
   if (total) {
     sources_.metrics.Observe(Series::kPodStartDuration, *total);
-    sources_.metrics.Observe(Series::kPodStartSliDuration, *total);
+    sources_.metrics.Observe(Series::kPodStartSliDuration, *total - pulling);
   }
   sources_.metrics.Add(Series::kStartedPods);
   if (traces_ != nullptr) traces_->PodStarted(pod, timeline);

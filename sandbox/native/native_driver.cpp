@@ -114,6 +114,7 @@ absl::StatusOr<std::unique_ptr<SandboxDriver>> OpenNativeDriver(const NativeDriv
   }
   ASSIGN_OR_RETURN(context->boot_id, BootId());
   ASSIGN_OR_RETURN(context->cgroups, CgroupTree::Open(config.cgroup_root));
+  context->cgroups->Observe(config.cgroup_done);
   context->network = config.network;
   context->janitor = std::make_unique<Janitor>(context->paths, *context->cgroups);
   ASSIGN_OR_RETURN(context->pool,

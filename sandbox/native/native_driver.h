@@ -4,6 +4,7 @@
 // Create and Start carry the kubelet's reasons. The driver outlives its sandboxes. See README.md of this folder.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -19,6 +20,8 @@ struct NativeDriverConfig {
   std::string warden_path;        // the burstlet-warden program
   PodNetwork* network = nullptr;  // null: pods get a namespace with lo and nothing else
   unsigned pool_size = 8;         // wardens kept ready
+  /// Told of each operation on a cgroup (CgroupTree::Observe). Any thread; may be empty.
+  std::function<void(const char* operation, double seconds)> cgroup_done = {};
 };
 
 absl::StatusOr<std::unique_ptr<SandboxDriver>> OpenNativeDriver(const NativeDriverConfig& config);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -24,6 +25,23 @@ constexpr const char* kV1Controllers[] = {"cpu", "cpuacct", "memory", "devices",
 bool Wanted(const std::string& controller) {
   return std::find(std::begin(kV1Controllers), std::end(kV1Controllers), controller) != std::end(kV1Controllers);
 }
+
+/// Tells the observer of one operation when it goes.
+class Timed {
+ public:
+  Timed(const CgroupTree::Observer& observer, const char* operation) : observer_(observer), operation_(operation) {}
+  ~Timed() {
+    if (observer_)
+      observer_(operation_, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count());
+  }
+  Timed(const Timed&) = delete;
+  Timed& operator=(const Timed&) = delete;
+
+ private:
+  const CgroupTree::Observer& observer_;
+  const char* const operation_;
+  const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+};
 
 bool Exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
 
@@ -180,6 +198,7 @@ absl::Status CgroupTree::EnableControllers(const std::string& directory) const {
 }
 
 absl::Status CgroupTree::Create(const std::string& path, Kind kind) const {
+  const Timed timed(observer_, "create");
   for (const Hierarchy& hierarchy : hierarchies_) {
     if (!hierarchy.optional) RETURN_IF_ERROR(MakeOne(hierarchy.mount + path));
   }
@@ -254,6 +273,7 @@ absl::Status CgroupTree::SetMemoryV2(const std::string& path, const Resources& r
 }
 
 absl::Status CgroupTree::SetResources(const std::string& path, const Resources& resources, bool swap_allowed) const {
+  const Timed timed(observer_, "update");
   RETURN_IF_ERROR(SetCpu(path, resources));
   RETURN_IF_ERROR(v2() ? SetMemoryV2(path, resources, swap_allowed) : SetMemoryV1(path, resources, swap_allowed));
   if (resources.pids_limit.has_value()) {
@@ -348,6 +368,7 @@ std::vector<std::string> CgroupTree::Children(const std::string& path) const {
 }
 
 absl::Status CgroupTree::Remove(const std::string& path) const {
+  const Timed timed(observer_, "destroy");
   absl::Status first;
   for (const Hierarchy& hierarchy : hierarchies_) {
     absl::Status removed = RemoveOne(hierarchy.mount + path);

@@ -5,6 +5,7 @@
 // an error. On version 1 only the controllers that matter get a directory: each costs tens of microseconds a start.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -26,6 +27,11 @@ class CgroupTree {
  public:
   /// Finds the hierarchies and makes `root` ("/burstlet") with its QoS folders in each.
   static absl::StatusOr<std::unique_ptr<CgroupTree>> Open(const std::string& root);
+
+  /// Told of each Create ("create"), SetResources ("update") and Remove ("destroy"), on their caller's thread. Set it
+  /// before any other thread uses the tree.
+  using Observer = std::function<void(const char* operation, double seconds)>;
+  void Observe(Observer observer) { observer_ = std::move(observer); }
 
   const std::string& root() const { return root_; }
   CgroupMode mode() const { return mode_; }
@@ -73,6 +79,7 @@ class CgroupTree {
   std::string root_;
   CgroupMode mode_ = CgroupMode::kV2;
   std::vector<Hierarchy> hierarchies_;
+  Observer observer_;
   std::mutex programs_mutex_;
   std::map<std::string, UniqueFd> programs_;
 

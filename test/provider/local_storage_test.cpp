@@ -104,16 +104,20 @@ TEST_CASE("limits of emptyDirs, pod and containers are told in the kubelet's wor
   CHECK_FALSE(HasLocalStorageLimit(Limited("", "")));
   CHECK_FALSE(LocalStorageExcess(Limited("", ""), usage));
   CHECK(HasLocalStorageLimit(Limited("", "4Mi")));
-  CHECK(LocalStorageExcess(Limited("", "4Mi"), usage) ==
-        "Usage of EmptyDir volume \"data\" exceeds the limit \"4Mi\". ");
+  const auto excess = [&usage](const kube::Pod& pod) {
+    const auto found = LocalStorageExcess(pod, usage);
+    return found ? std::string(found->signal) + ": " + found->message : "";
+  };
+  CHECK(excess(Limited("", "4Mi")) ==
+        "emptydirfs.limit: Usage of EmptyDir volume \"data\" exceeds the limit \"4Mi\". ");
   CHECK_FALSE(LocalStorageExcess(Limited("", "5Mi"), usage));
-  CHECK(LocalStorageExcess(Limited("4Mi", ""), usage) ==
-        "Pod ephemeral local storage usage exceeds the total limit of containers 4Mi. ");
+  CHECK(excess(Limited("4Mi", "")) ==
+        "ephemeralpodfs.limit: Pod ephemeral local storage usage exceeds the total limit of containers 4Mi. ");
   usage.total = 3 << 20;
   kube::Pod two = Limited("2Mi", "");
   two.spec.containers.push_back(NewContainer("b"));
   two.spec.containers[1].resources.limits["ephemeral-storage"] = kube::Quantity{"10Mi"};
-  CHECK(LocalStorageExcess(two, usage) == "Container a exceeded its local ephemeral storage limit \"2Mi\". ");
+  CHECK(excess(two) == "ephemeralcontainerfs.limit: Container a exceeded its local ephemeral storage limit \"2Mi\". ");
   // Memory is not disk.
   kube::Pod memory = Limited("", "4Mi");
   memory.spec.volumes[0].emptyDir->medium = "Memory";
@@ -145,7 +149,9 @@ TEST_CASE("what belongs to a pod on disk: layers and logs of its runs, volumes, 
 TEST_CASE("a pod above its limit is evicted, a critical one is not", "[local_storage]") {
   test::World world;
   auto& agent = world.Boot();
-  LocalStorageEviction eviction(agent.loop, agent.tasks(), *agent.workers, agent.paths, std::chrono::seconds(0));
+  Metrics metrics;
+  LocalStorageEviction eviction(agent.loop, agent.tasks(), *agent.workers, agent.paths, metrics,
+                                std::chrono::seconds(0));
   kube::Pod critical = Limited("", "1Mi");
   critical.metadata.uid = "u2";
   critical.metadata.name = "critical";
