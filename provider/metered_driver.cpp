@@ -26,7 +26,7 @@ auto Measure(Metrics& metrics, const char* operation, Fn fn) {
   const Labels labels{{"operation_type", operation}};
   metrics.Add(Series::kRuntimeOperations, labels);
   metrics.Observe(Series::kRuntimeOperationDuration, SecondsSince(start), labels);
-  if (!status_internal::ToStatus(result).ok()) metrics.Add(Series::kRuntimeOperationErrors, labels);
+  metrics.Add(Series::kRuntimeOperationErrors, labels, status_internal::ToStatus(result).ok() ? 0 : 1);
   return result;
 }
 

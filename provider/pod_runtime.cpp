@@ -84,9 +84,11 @@ void PodRuntime::DeclareSeries() {
   for (std::size_t i = 1; i < kPodStages; ++i) {
     sources_.metrics.Declare(Series::kPodStartStage, {{"stage", PodStageName(static_cast<PodStage>(i))}});
   }
-  for (const Series series : {Series::kPodStartDuration, Series::kPodStartSliDuration, Series::kStartedPods}) {
+  for (const Series series : {Series::kPodStartDuration, Series::kPodStartSliDuration, Series::kStartedPods,
+                              Series::kImagePullBytes, Series::kImagePullDuration, Series::kPlegRelistDuration}) {
     sources_.metrics.Declare(series);
   }
+  for (const char* result : {"success", "error"}) sources_.metrics.Declare(Series::kImagePulls, {{"result", result}});
 }
 
 absl::StatusOr<std::unique_ptr<UserNamespaces>> PodRuntime::OpenUserNamespaces() const {

@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 
@@ -92,8 +93,9 @@ def test_the_summary_tells_of_the_node_and_its_pods(env):
     # Traffic of the pod is the pod's.
     before = pod_of(summary(node), env)["network"]["rxBytes"]
     env.exec("worker", "sh", "-c", "true", args=("-c", "work"))
-    subprocess.run(["ping", "-c", "3", "-i", "0.2", "-s", "1000", env.pod_ip("worker")], check=True,
-                   stdout=subprocess.DEVNULL, timeout=20)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        for _ in range(3):
+            out.sendto(b"x" * 1000, (env.pod_ip("worker"), 9))
     assert pod_of(summary(node), env)["network"]["rxBytes"] >= before + 3000
     small = summary(node, "?only_cpu_and_memory=true")
     pod = pod_of(small, env)
@@ -133,18 +135,22 @@ def test_cadvisor_rows_of_machine_pod_and_container(env):
 
 def test_promtool_finds_only_names_that_others_fixed(env):
     node = env.node()
-    env.apply(env.pod("any"))
+    env.apply(env.pod("any", containers=[env.container("web", "busybox:1", command=["sleep", "1000"], readinessProbe={
+        "exec": {"command": ["true"]}, "periodSeconds": 1})]))
     env.wait_ready("pod/any")
+    assert node.get("/healthz") == (200, "ok")
     with open(FIXED_NAMES, encoding="ascii") as source:
         fixed = {line.strip() for line in source if line.strip() and not line.startswith("#")}
-    for path in ("/metrics/resource", "/metrics/cadvisor"):
+    for path in ("/metrics", "/metrics/resource", "/metrics/cadvisor", "/metrics/probes", "/metrics/slis"):
         text = node.get(path)[1]
         result = subprocess.run(["promtool", "check", "metrics"], input=text, stdout=subprocess.PIPE,
                                 stderr=subprocess.STDOUT, text=True, timeout=30, check=False)
         complaints = [line for line in result.stdout.splitlines() if line.split(" ", 1)[0] not in fixed]
         assert not complaints, (path, complaints)
         families = re.findall(r"^# TYPE (\S+)", text, re.M)
-        assert len(families) == len(set(families)), families
+        # Each family has its help and type, and none is torn apart.
+        assert families and text.endswith("\n") and len(families) == len(set(families)), (path, families)
+        assert set(families) == set(re.findall(r"^# HELP (\S+)", text, re.M)), path
 
 
 @harness.limit(240)
