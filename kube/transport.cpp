@@ -419,12 +419,13 @@ Task<absl::StatusOr<Response>> RestClient::DoOnce(std::string method, std::strin
     slot.Release();
     in_time = true;
   }
-  if (!call->finished) co_return absl::DeadlineExceededError("the API server does not answer");
   // Some microseconds: the next request shall find the connection in the pool rather than make another.
-  if (!call->released) co_await waiter.event.WaitUntil(std::chrono::steady_clock::now() + kReleaseLimit);
+  if (call->finished && !call->released)
+    co_await waiter.event.WaitUntil(std::chrono::steady_clock::now() + kReleaseLimit);
   if (answered_)
-    answered_(method, call->outcome.ok() ? static_cast<int>(call->code) : 0,
+    answered_(method, call->finished && call->outcome.ok() ? static_cast<int>(call->code) : 0,
               std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
+  if (!call->finished) co_return absl::DeadlineExceededError("the API server does not answer");
   if (!call->outcome.ok()) co_return call->outcome;
   if (call->code == 401) credentials_.LookNow();
   CO_RETURN_IF_ERROR(StatusOfResponse(call->code, call->body, call->retry_after));
