@@ -38,6 +38,15 @@ class MeteredRequest {
   const steady_clock::time_point begin_ = steady_clock::now();
 };
 
+bool HasClaims(PodWorkers& workers) {
+  for (PodWorker* worker : workers.All()) {
+    for (const kube::Volume& volume : worker->pod()->spec.volumes) {
+      if (volume.persistentVolumeClaim || volume.ephemeral) return true;
+    }
+  }
+  return false;
+}
+
 /// volume_manager_total_volumes: desired are those of pods that are to run, actual those of pods with a sandbox.
 std::string VolumeCountsText(PodWorkers& workers) {
   std::map<std::pair<std::string, std::string>, std::uint64_t> counts;
@@ -99,7 +108,8 @@ std::string VolumeStatsText(const DiskSnapshot& disks) {
   return out.Take();
 }
 
-std::string AgentMetricsText(Metrics& metrics, PodWorkers& workers, const DiskSnapshot& disks) {
+std::string AgentMetricsText(Metrics& metrics, PodWorkers& workers,
+                             const std::function<std::shared_ptr<const DiskSnapshot>()>& disks) {
   double pods = 0;
   std::map<std::string, double> containers{{"running", 0}, {"exited", 0}, {"created", 0}};
   std::map<std::string, double> active{{"", 0}, {"true", 0}};
@@ -117,7 +127,7 @@ std::string AgentMetricsText(Metrics& metrics, PodWorkers& workers, const DiskSn
   for (const auto& [state, count] : containers)
     metrics.Set(Series::kRunningContainers, count, {{"container_state", state}});
   metrics.Set(Series::kDroppedLogLines, static_cast<double>(DroppedLogLines()));
-  return metrics.Text() + VolumeCountsText(workers) + VolumeStatsText(disks);
+  return metrics.Text() + VolumeCountsText(workers) + (HasClaims(workers) ? VolumeStatsText(*disks()) : "");
 }
 
 void MeterClient(Metrics& metrics, kube::ClientConfig& config) {

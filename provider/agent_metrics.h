@@ -3,6 +3,7 @@
 // Loop thread only.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -13,7 +14,9 @@
 
 namespace burstlet::provider {
 
-std::string AgentMetricsText(Metrics& metrics, PodWorkers& workers, const DiskSnapshot& disks);
+/// `disks` is asked only when a pod has a claim, since asking has disks measured.
+std::string AgentMetricsText(Metrics& metrics, PodWorkers& workers,
+                             const std::function<std::shared_ptr<const DiskSnapshot>()>& disks);
 
 /// kubelet_volume_stats_*: a claim that several pods use is told once.
 std::string VolumeStatsText(const DiskSnapshot& disks);

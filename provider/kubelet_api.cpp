@@ -238,26 +238,27 @@ kube::KubeletHandlers MakeKubeletHandlers(kube::Loop& loop, PodRuntime& runtime,
   handlers.running_pods_json = [api] { return OnLoop(api->loop, [api] { return PodList(*api, true); }); };
   handlers.metrics = [api](Reply<std::string> reply) {
     api->loop.Post([api, reply = std::move(reply)] {
-      reply(AgentMetricsText(api->metrics, api->runtime.workers(), *api->stats.Disks()));
+      reply(AgentMetricsText(api->metrics, api->runtime.workers(), [&] { return api->stats.Disks(); }));
     });
   };
   // Texts of hundreds of kilobytes are made on the pool thread that read the counters.
   handlers.metrics_resource = [api](Reply<std::string> reply) {
     api->loop.Post([api, reply = std::move(reply)] {
-      api->stats.Collect(sandbox::StatsDetail::kUsage,
+      api->stats.Collect({sandbox::StatsDetail::kUsage},
                          [reply](const StatsSample& sample) { reply(ResourceMetricsText(sample)); });
     });
   };
   handlers.metrics_cadvisor = [api](Reply<std::string> reply) {
     api->loop.Post([api, reply = std::move(reply)] {
-      api->stats.Collect(sandbox::StatsDetail::kAll, [api, reply](const StatsSample& sample) {
+      api->stats.Collect({sandbox::StatsDetail::kAll, false, true}, [api, reply](const StatsSample& sample) {
         reply(CadvisorMetricsText(sample, api->stats.machine()));
       });
     });
   };
   handlers.stats_summary = [api](bool only_cpu_and_memory, Reply<std::string> reply) {
     api->loop.Post([api, only_cpu_and_memory, reply = std::move(reply)] {
-      api->stats.Collect(sandbox::StatsDetail::kSummary, [only_cpu_and_memory, reply](const StatsSample& sample) {
+      const StatsWanted wanted{sandbox::StatsDetail::kSummary, true, !only_cpu_and_memory};
+      api->stats.Collect(wanted, [only_cpu_and_memory, reply](const StatsSample& sample) {
         reply(SummaryJson(sample, only_cpu_and_memory));
       });
     });

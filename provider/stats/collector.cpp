@@ -14,6 +14,15 @@ using sandbox::StatsDetail;
 
 std::int64_t Forgotten(std::int64_t now) { return now - 600'000'000'000; }
 
+/// What of a pod's limits is told; copying all of it for hundreds of pods shows in a scrape's cost.
+sandbox::Resources Told(const sandbox::Resources& limits, StatsDetail detail) {
+  if (detail == StatsDetail::kAll) return limits;
+  sandbox::Resources told;
+  told.memory_limit_bytes = limits.memory_limit_bytes;
+  told.memory_swap_bytes = limits.memory_swap_bytes;
+  return told;
+}
+
 template <typename Fn>
 void ForEachContainer(const kube::Pod& pod, Fn fn) {
   for (const kube::Container& container : pod.spec.initContainers) fn(container);
@@ -59,7 +68,7 @@ const StatsCollector::Known& StatsCollector::KnownOf(const std::shared_ptr<const
   return known;
 }
 
-std::vector<StatsCollector::Target> StatsCollector::Targets() {
+std::vector<StatsCollector::Target> StatsCollector::Targets(StatsDetail detail) {
   std::vector<Target> targets;
   std::set<std::string> seen;
   for (PodWorker* worker : runtime_.workers().All()) {
@@ -72,7 +81,7 @@ std::vector<StatsCollector::Target> StatsCollector::Targets() {
     target.sample.name = meta.name;
     target.sample.uid = meta.uid;
     target.sample.created_at = worker->sandbox()->unlocked().created_at();
-    target.sample.limits = known.limits;
+    target.sample.limits = Told(known.limits, detail);
     for (const auto& [name, view] : worker->view().containers) {
       if (!IsRunning(view)) continue;
       const ContainerInstance& instance = view.instances.front();
@@ -81,7 +90,7 @@ std::vector<StatsCollector::Target> StatsCollector::Targets() {
       container.image = instance.image;
       container.created_at = container.started_at = instance.started_at;
       const auto limits = known.container_limits.find(name);
-      if (limits != known.container_limits.end()) container.limits = limits->second;
+      if (limits != known.container_limits.end()) container.limits = Told(limits->second, detail);
     }
     target.sandbox = worker->sandbox();
     targets.push_back(std::move(target));
@@ -90,8 +99,8 @@ std::vector<StatsCollector::Target> StatsCollector::Targets() {
   return targets;
 }
 
-void StatsCollector::ReadPod(StatsDetail detail, Target& target, const DiskSnapshot& disks, StatsSample& sample) {
-  auto stats = target.sandbox->With([detail](sandbox::Sandbox& sandbox) { return sandbox.Stats(detail); });
+void StatsCollector::ReadPod(StatsWanted wanted, Target& target, const DiskSnapshot& disks, StatsSample& sample) {
+  auto stats = target.sandbox->With([&wanted](sandbox::Sandbox& sandbox) { return sandbox.Stats(wanted.detail); });
   if (!stats.ok()) {
     // A pod that ends meanwhile is no failure.
     sample.failed = sample.failed || !absl::IsNotFound(stats.status());
@@ -99,14 +108,13 @@ void StatsCollector::ReadPod(StatsDetail detail, Target& target, const DiskSnaps
   }
   PodSample& pod = target.sample;
   pod.stats = *std::move(stats);
-  const bool rates = detail == StatsDetail::kSummary;
   const auto disk = disks.pods.find(pod.uid);
   for (sandbox::ContainerStats& container : pod.stats.containers) {
     const auto known = target.containers.find(container.id);
     if (known == target.containers.end()) continue;  // its start is not told yet
     ContainerSample& own = known->second;
     own.stats = std::move(container);
-    if (rates)
+    if (wanted.rates)
       own.usage_nano_cores =
           rates_.Update(own.stats.cgroup, own.stats.usage.cpu_usage_ns, pod.stats.read_at, own.started_at);
     if (disk != disks.pods.end()) {
@@ -118,7 +126,7 @@ void StatsCollector::ReadPod(StatsDetail detail, Target& target, const DiskSnaps
     pod.containers.push_back(std::move(own));
   }
   pod.stats.containers.clear();
-  if (rates)
+  if (wanted.rates)
     pod.usage_nano_cores =
         rates_.Update(pod.stats.cgroup, pod.stats.pod.cpu_usage_ns, pod.stats.read_at, pod.created_at);
   if (disk != disks.pods.end()) {
@@ -128,8 +136,8 @@ void StatsCollector::ReadPod(StatsDetail detail, Target& target, const DiskSnaps
   sample.pods.push_back(std::move(pod));
 }
 
-void StatsCollector::ReadSystem(StatsDetail detail, NodeSample& node) {
-  auto total = runtime_.driver().TotalUsage(detail);
+void StatsCollector::ReadSystem(StatsWanted wanted, NodeSample& node) {
+  auto total = runtime_.driver().TotalUsage(wanted.detail);
   if (total.ok()) {
     SystemContainer pods;
     pods.name = "pods";
@@ -138,7 +146,7 @@ void StatsCollector::ReadSystem(StatsDetail detail, NodeSample& node) {
     pods.usage = std::move(total->usage);
     node.system_containers.push_back(std::move(pods));
   }
-  if (detail != StatsDetail::kSummary) return;
+  if (!wanted.rates) return;
   node.usage_nano_cores = rates_.Update("/", node.usage.cpu_usage_ns, node.read_at, 0);
   for (SystemContainer& container : node.system_containers) {
     container.usage_nano_cores =
@@ -146,15 +154,15 @@ void StatsCollector::ReadSystem(StatsDetail detail, NodeSample& node) {
   }
 }
 
-void StatsCollector::Read(StatsDetail detail, std::vector<Target>& targets, const DiskSnapshot& disks,
+void StatsCollector::Read(StatsWanted wanted, std::vector<Target>& targets, const DiskSnapshot& disks,
                           StatsSample& sample) {
   const auto begin = std::chrono::steady_clock::now();
   sample.pods.reserve(targets.size());
-  for (Target& target : targets) ReadPod(detail, target, disks, sample);
-  sample.node = ReadNode(reader_, detail);
+  for (Target& target : targets) ReadPod(wanted, target, disks, sample);
+  sample.node = ReadNode(reader_, wanted.detail);
   sample.node.images = disks.images;
   sample.failed = sample.failed || sample.node.memory_total_bytes == 0;
-  ReadSystem(detail, sample.node);
+  ReadSystem(wanted, sample.node);
   rates_.Purge(Forgotten(sample.node.read_at));
   const Labels labels{{"operation_type", "list_container_stats"}};
   metrics_.Add(Series::kRuntimeOperations, labels);
@@ -162,13 +170,12 @@ void StatsCollector::Read(StatsDetail detail, std::vector<Target>& targets, cons
                    std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(), labels);
 }
 
-void StatsCollector::Collect(StatsDetail detail, std::function<void(StatsSample)> done) {
-  // CPU and memory alone are read often; only who asks for disks has them measured.
-  auto disks = detail == StatsDetail::kUsage ? std::make_shared<const DiskSnapshot>() : disks_.Latest();
-  auto targets = std::make_shared<std::vector<Target>>(Targets());
-  runtime_.pool().Submit([this, detail, targets, disks, done = std::move(done)] {
+void StatsCollector::Collect(StatsWanted wanted, std::function<void(StatsSample)> done) {
+  auto disks = wanted.disks ? disks_.Latest() : std::make_shared<const DiskSnapshot>();
+  auto targets = std::make_shared<std::vector<Target>>(Targets(wanted.detail));
+  runtime_.pool().Submit([this, wanted, targets, disks, done = std::move(done)] {
     StatsSample sample;
-    Read(detail, *targets, *disks, sample);
+    Read(wanted, *targets, *disks, sample);
     done(std::move(sample));
   });
 }

@@ -19,12 +19,20 @@
 
 namespace burstlet::provider {
 
+/// What is wanted: each thing costs.
+struct StatsWanted {
+  sandbox::StatsDetail detail = sandbox::StatsDetail::kUsage;
+  bool rates = false;  // CPU use of the last while
+  bool disks = false;  // use as last measured; asking keeps it fresh
+};
+
 class StatsCollector {
  public:
   /// The references outlive the collector.
   StatsCollector(kube::Loop& loop, PodRuntime& runtime, const NodeInfo& node, Metrics& metrics);
 
-  void Collect(sandbox::StatsDetail detail, std::function<void(StatsSample)> done);
+  /// Loop only; `done` is called on a pool thread.
+  void Collect(StatsWanted wanted, std::function<void(StatsSample)> done);
   /// Disk use as last measured; asking keeps it fresh. Loop only.
   std::shared_ptr<const DiskSnapshot> Disks() { return disks_.Latest(); }
   const MachineInfo& machine() const { return machine_; }
@@ -42,11 +50,11 @@ class StatsCollector {
     std::shared_ptr<SandboxHandle> sandbox;
   };
 
-  std::vector<Target> Targets();
+  std::vector<Target> Targets(sandbox::StatsDetail detail);
   const Known& KnownOf(const std::shared_ptr<const kube::Pod>& pod);
-  void Read(sandbox::StatsDetail detail, std::vector<Target>& targets, const DiskSnapshot& disks, StatsSample& sample);
-  void ReadPod(sandbox::StatsDetail detail, Target& target, const DiskSnapshot& disks, StatsSample& sample);
-  void ReadSystem(sandbox::StatsDetail detail, NodeSample& node);
+  void Read(StatsWanted wanted, std::vector<Target>& targets, const DiskSnapshot& disks, StatsSample& sample);
+  void ReadPod(StatsWanted wanted, Target& target, const DiskSnapshot& disks, StatsSample& sample);
+  void ReadSystem(StatsWanted wanted, NodeSample& node);
 
   PodRuntime& runtime_;
   const NodeInfo& node_;

@@ -31,10 +31,9 @@ std::vector<InterfaceStats> NativeSandbox::ReadInterfaces() {
       return {};
     }
   }
-  std::string text(16 << 10, '\0');
-  const ssize_t got = pread(sources.net_dev.get(), text.data(), text.size(), 0);
-  return got > 0 ? ParseNetDev(std::string_view(text).substr(0, static_cast<std::size_t>(got)))
-                 : std::vector<InterfaceStats>();
+  thread_local char text[16 << 10];
+  const ssize_t got = pread(sources.net_dev.get(), text, sizeof(text), 0);
+  return got > 0 ? ParseNetDev({text, static_cast<std::size_t>(got)}) : std::vector<InterfaceStats>();
 }
 
 CgroupMeter& NativeSandbox::Meter(const std::string& cgroup) {
