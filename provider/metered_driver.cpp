@@ -44,7 +44,13 @@ class MeteredSandbox : public sandbox::Sandbox {
     return Measure(metrics_, "start_container", [&] { return inner_->Start(spec); });
   }
   absl::Status Signal(const std::string& id, int signal) override {
-    return Measure(metrics_, "stop_container", [&] { return inner_->Signal(id, signal); });
+    // That the program does not listen (yet) or has just ended is an answer, not a failure of the operation.
+    absl::Status answer;
+    Measure(metrics_, "stop_container", [&] {
+      answer = inner_->Signal(id, signal);
+      return absl::IsUnavailable(answer) || absl::IsNotFound(answer) ? absl::OkStatus() : answer;
+    }).IgnoreError();
+    return answer;
   }
   absl::Status Kill(const std::string& id) override {
     return Measure(metrics_, "kill_container", [&] { return inner_->Kill(id); });
