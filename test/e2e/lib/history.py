@@ -138,7 +138,7 @@ class PodHistory(threading.Thread):
                 first = ends.setdefault(ended["containerID"], told)
                 if first != told:
                     self._wrong(pod, f"{container['name']}: the end of {ended['containerID']} was {first}, now {told}")
-        running = (container.get("state") or {}).get("running")
+        running = "running" in (container.get("state") or {})
         if running and container.get("containerID") in ends:
             self._wrong(pod, f"{container['name']}: {container['containerID']} runs again")
         if running and PHASES[seen["phase"]] == 2:
