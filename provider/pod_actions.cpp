@@ -23,7 +23,7 @@ bool HasRunBefore(const ContainerView* view) { return view != nullptr && !view->
 
 /// Another run follows the one that has ended.
 bool RunsAgain(const kube::Pod& pod, const std::string& name, ContainerKind kind, const ContainerInstance& ended) {
-  return ended.restart_asked || ShouldRestart(pod, name, kind, ended.exit_code);
+  return ended.restart_asked() || ShouldRestart(pod, name, kind, ended.exit_code);
 }
 
 /// Source: pkg/kubelet/container/helpers.go, ShouldAllContainersRestart.
@@ -32,7 +32,7 @@ bool RestartsAll(const kube::Pod& pod, const PodRuntimeView& view) {
     for (const kube::Container& container : *list) {
       const ContainerInstance* run = CurrentRun(ViewOf(view, container.name));
       if (run == nullptr || run->phase != ContainerInstance::Phase::kExited) continue;
-      if (run->restart_asked) continue;  // the node ended it: its exit code says nothing
+      if (run->restart_asked()) continue;  // the node ended it: its exit code says nothing
       const kube::ContainerRestartRule* rule = MatchingRestartRule(container, run->exit_code);
       if (rule != nullptr && rule->action == "RestartAllContainers") return true;
     }

@@ -50,8 +50,10 @@ ContainerInstance FromRecord(const ContainerRecord& record) {
   instance.resources = record.resources;
   instance.phase = ContainerInstance::Phase::kExited;
   instance.in_current_sandbox = false;
-  instance.restart_for_resize = record.restartForResize;
-  instance.restart_asked = record.restartAsked;
+  using Restart = ContainerInstance::Restart;
+  instance.restart = record.restartForResize ? Restart::kForResize
+                     : record.restartAsked   ? Restart::kAsked
+                                             : Restart::kNone;
   instance.removed_for_restart = record.removedForRestart;
   return instance;
 }
@@ -387,8 +389,8 @@ PodRecord PodWorker::MakeRecord() const {
       entry.reason = instance.reason;
       entry.message = instance.message;
       entry.resources = instance.resources;
-      entry.restartForResize = instance.restart_for_resize;
-      entry.restartAsked = instance.restart_asked;
+      entry.restartForResize = instance.restart_for_resize();
+      entry.restartAsked = instance.restart_asked();
       entry.removedForRestart = instance.removed_for_restart;
       entry.ended = instance.phase == ContainerInstance::Phase::kExited;
       entry.exitCode = instance.exit_code;

@@ -110,8 +110,7 @@ bool PodWorker::RestartForResize(const std::vector<std::string>& names) {
   bool running = false;
   for (const std::string& name : names) {
     ContainerInstance& run = View(name).instances.front();
-    run.restart_for_resize = true;
-    run.restart_asked = true;
+    run.restart = ContainerInstance::Restart::kForResize;
     record_stale_ = true;
     running = true;
   }
@@ -122,7 +121,7 @@ bool PodWorker::RestartForResize(const std::vector<std::string>& names) {
               std::chrono::steady_clock::now() + GracePeriod());
   }
   for (const auto& [name, view] : view_.containers) {
-    running = running || (IsRunning(view) && view.instances.front().restart_for_resize);
+    running = running || (IsRunning(view) && view.instances.front().restart_for_resize());
   }
   return running;
 }

@@ -19,14 +19,14 @@ using std::chrono::steady_clock;
 /// From here on the run's exit code decides nothing. Written down soon, so that another agent knows it too; until then
 /// a crash leaves the decision to the exit code, as on a kubelet.
 void PodWorker::AskRestart(const std::string& name) {
-  View(name).instances.front().restart_asked = true;
+  View(name).instances.front().AskRestart();
   record_stale_ = true;
   wake_.Set();
 }
 
 void PodWorker::RestartChanged(const KillAction& action) {
   if (!IsRunning(View(action.name)) || stops_.contains(View(action.name).instances.front().id)) return;
-  View(action.name).instances.front().restart_asked = true;
+  View(action.name).instances.front().AskRestart();
   WriteRecord();  // before the first signal: a run-once container that is ended for its image must come back
   BeginStop(action.name, action.message, steady_clock::now() + GracePeriod());
 }
@@ -38,7 +38,7 @@ kube::Task<void> PodWorker::RestartAllContainers() {
   std::vector<std::string> inits;
   for (auto& [name, view] : view_.containers) {
     if (view.kind == ContainerKind::kEphemeral || !IsRunning(view)) continue;
-    view.instances.front().restart_asked = true;
+    view.instances.front().AskRestart();
     (view.kind == ContainerKind::kInit ? inits : apps).push_back(name);
   }
   view_.restarting_all = true;
@@ -86,7 +86,7 @@ std::vector<std::string> PodWorker::MarkRemoved() {
     for (ContainerInstance& instance : view.instances) {
       if (instance.in_current_sandbox) ids.push_back(instance.id);
       instance.in_current_sandbox = false;
-      instance.restart_asked = true;
+      instance.AskRestart();
       instance.removed_for_restart = true;
     }
   }

@@ -226,10 +226,10 @@ kube::Task<absl::Status> PodWorker::CreateSandbox(ReadyVolumes volumes) {
 
 /// CrashLoopBackOff: true when it is too early for another run. Source: kuberuntime_manager.go doBackOff.
 bool PodWorker::HoldBack(const StartAction& action, ContainerView& view) {
-  if (!action.is_restart || view.instances.empty() || view.instances.front().restart_for_resize) return false;
+  if (!action.is_restart || view.instances.empty() || view.instances.front().restart_for_resize()) return false;
   // A run that the node ended itself is not a crash: the one before it counts, as in the status that a kubelet has read
   // before its kill.
-  const std::size_t last = view.instances.front().restart_asked ? 1 : 0;
+  const std::size_t last = view.instances.front().restart_asked() ? 1 : 0;
   if (view.instances.size() <= last || view.instances[last].removed_for_restart) return false;
   const std::string image = FindContainer(*pod_, action.name)->image;
   const std::string key = absl::StrCat(pod_->metadata.uid, "/", action.name, "/", image);

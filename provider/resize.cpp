@@ -183,7 +183,7 @@ bool ResizeInProgress(const kube::Pod& pod, const PodRuntimeView& view) {
     const auto found = view.containers.find(container.name);
     if (found == view.containers.end() || found->second.instances.empty()) return false;
     const ContainerInstance& run = found->second.instances.front();
-    if (!IsRunning(found->second)) return run.restart_for_resize;  // its next run has the right size
+    if (!IsRunning(found->second)) return run.restart_for_resize();  // its next run has the right size
     return !(Values(AppliedRequirements(pod, container)) == Values(run.resources));
   };
   for (const kube::Container& container : pod.spec.initContainers) {

@@ -34,12 +34,16 @@ struct ContainerInstance {
   std::optional<kube::LinuxContainerUser> user;
   /// As applied: limits with the pod's where the container has none, requests of its own.
   kube::ResourceRequirements resources;
-  /// Stopped because a resize asks for another run (restart_asked goes with it).
-  bool restart_for_resize = false;
   int stop_signal = 15;
-  /// The node ends (or has ended) this run to run the container anew, whatever its exit code and its policy say: a
-  /// changed image, a resize, a failed probe, RestartAllContainers.
-  bool restart_asked = false;
+  /// The node ends (or has ended) this run to run the container anew, whatever its exit code and its policy say: for
+  /// a changed image, a failed probe or RestartAllContainers, or because a resize asks for it.
+  enum class Restart { kNone, kAsked, kForResize };
+  Restart restart = Restart::kNone;
+  bool restart_asked() const { return restart != Restart::kNone; }
+  bool restart_for_resize() const { return restart == Restart::kForResize; }
+  void AskRestart() {
+    if (!restart_asked()) restart = Restart::kAsked;
+  }
   /// Taken away by RestartAllContainers: it counts, but nothing of it is left in the sandbox.
   bool removed_for_restart = false;
   /// False for runs in a sandbox that is gone: they count as history, an init container runs again.

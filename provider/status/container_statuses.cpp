@@ -189,7 +189,7 @@ void ApplyWaiting(const Builder& builder, const kube::Container& container, Cont
     const bool again_in_new_sandbox = !newest.in_current_sandbox;
     if (kind == ContainerKind::kInit && newest.exit_code == 0 && !IsSidecar(container) && !again_in_new_sandbox) return;
     if (kind == ContainerKind::kEphemeral) return;
-    if (!again_in_new_sandbox && !newest.restart_asked &&
+    if (!again_in_new_sandbox && !newest.restart_asked() &&
         !ContainerShouldRestart(container, builder.pod.spec, newest.exit_code)) {
       return;
     }
@@ -216,7 +216,7 @@ void SetReadiness(const kube::Container& container, ContainerKind kind, const Co
 /// Ended by the node to run anew: that is no end to be shown, since an API server lets nobody leave the end of what
 /// must not run twice.
 bool ComesBack(const Builder& builder, const ContainerInstance& newest) {
-  return newest.restart_asked && newest.phase == ContainerInstance::Phase::kExited && !builder.view.terminating &&
+  return newest.restart_asked() && newest.phase == ContainerInstance::Phase::kExited && !builder.view.terminating &&
          !builder.view.terminated && !builder.pod.metadata.deletionTimestamp;
 }
 

@@ -54,7 +54,7 @@ bool AppRanInSandbox(const kube::Pod& pod, const PodRuntimeView& view) {
 std::set<std::string> Restarting(const PodRuntimeView& view) {
   std::set<std::string> names;
   for (const auto& [name, container] : view.containers) {
-    if (!container.instances.empty() && container.instances.front().restart_asked) names.insert(name);
+    if (!container.instances.empty() && container.instances.front().restart_asked()) names.insert(name);
   }
   return names;
 }

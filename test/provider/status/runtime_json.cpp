@@ -33,7 +33,7 @@ ContainerInstance ToInstance(const InstanceJson& json) {
   instance.user = json.user;
   instance.resources = json.resources;
   instance.in_current_sandbox = !json.oldSandbox;
-  instance.restart_asked = json.restartAsked;
+  if (json.restartAsked) instance.AskRestart();
   instance.removed_for_restart = json.removedForRestart;
   return instance;
 }
