@@ -60,6 +60,8 @@ constexpr std::array kCatalog{
           "Bytes downloaded from registries."},
     Entry{Series::kImagePullDuration, Kind::kHistogram, "burstlet_image_pull_duration_seconds",
           "Duration of image pulls that downloaded something."},
+    Entry{Series::kImagesCollected, Kind::kCounter, "kubelet_image_garbage_collected_total",
+          "Number of unused images removed, for want of space or for their age."},
     Entry{Series::kStatusWrites, Kind::kCounter, "burstlet_pod_status_writes_total",
           "Pod status writes that the API server acknowledged."},
     Entry{Series::kNodeName, Kind::kGauge, "kubelet_node_name", "The node's name. The value is always 1."},

@@ -25,6 +25,7 @@ enum class Series {
   kImagePulls,                    // counter {result}
   kImagePullBytes,                // counter
   kImagePullDuration,             // histogram
+  kImagesCollected,               // counter {reason}
   kStatusWrites,                  // counter
   kNodeName,                      // gauge {node}
   kBuildInfo,                     // gauge {version}

@@ -68,6 +68,10 @@ Fields PodFields(Config& config) {
       {"containerLogMonitorInterval", Duration(config.container_log_monitor_interval, 3, 3600)},
       {"sandboxPoolSize", Integer(config.sandbox_pool_size, 0, 1000)},
       {"maxParallelImagePulls", Integer(config.max_parallel_image_pulls, 1, 64)},
+      {"imageGCHighThresholdPercent", Integer(config.image_gc_high_threshold_percent, 0, 100)},
+      {"imageGCLowThresholdPercent", Integer(config.image_gc_low_threshold_percent, 0, 100)},
+      {"imageMinimumGCAge", Duration(config.image_minimum_gc_age, 0, 86400)},
+      {"imageMaximumGCAge", Duration(config.image_maximum_gc_age, 0, 31'536'000)},
       {"registries", Group("registries", {{"plainHTTP", TextList(config.plain_http_registries)},
                                           {"caFile", Text(config.registry_ca_file)}})},
   };

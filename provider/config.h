@@ -99,6 +99,10 @@ struct Config {
   std::vector<std::string> plain_http_registries;
   std::string registry_ca_file;
   unsigned max_parallel_image_pulls = 4;
+  int image_gc_high_threshold_percent = 85;
+  int image_gc_low_threshold_percent = 80;
+  std::chrono::seconds image_minimum_gc_age{120};
+  std::chrono::seconds image_maximum_gc_age{0};  // 0: age alone removes nothing
 
   /// The command line's flags and what holds for them, for /flagz.
   std::map<std::string, std::string> flags;

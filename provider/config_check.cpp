@@ -82,6 +82,21 @@ absl::Status CheckStaticPodUrl(const Config& config) {
                   : Wrong("staticPodURL", config.static_pod_url, std::string(url.status().message()));
 }
 
+/// kubelet/apis/config/validation.
+absl::Status CheckImageGc(const Config& config) {
+  if (config.image_gc_low_threshold_percent >= config.image_gc_high_threshold_percent) {
+    return Wrong(
+        "imageGCLowThresholdPercent", absl::StrCat(config.image_gc_low_threshold_percent),
+        absl::StrCat("must be less than imageGCHighThresholdPercent, ", config.image_gc_high_threshold_percent));
+  }
+  const bool by_age = config.image_maximum_gc_age.count() > 0;
+  if (by_age && config.image_maximum_gc_age <= config.image_minimum_gc_age) {
+    return Wrong("imageMaximumGCAge", absl::StrCat(config.image_maximum_gc_age.count(), "s"),
+                 absl::StrCat("must be more than imageMinimumGCAge, ", config.image_minimum_gc_age.count(), "s"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status CheckConfigValues(const Config& config) {
@@ -91,6 +106,7 @@ absl::Status CheckConfigValues(const Config& config) {
   RETURN_IF_ERROR(CheckReservations("kubeReserved", config.kube_reserved));
   RETURN_IF_ERROR(CheckLabels(config.node_labels));
   RETURN_IF_ERROR(CheckStaticPodUrl(config));
+  RETURN_IF_ERROR(CheckImageGc(config));
   const std::string& collector = config.tracing_endpoint;
   if (!collector.empty() && !absl::StartsWith(collector, "http://") && !absl::StartsWith(collector, "https://")) {
     return Wrong("tracing.endpoint", collector, "is no URL like http://127.0.0.1:4318");

@@ -13,6 +13,7 @@
 #include "provider/metered_driver.h"
 #include "provider/metered_volumes.h"
 #include "provider/pod_recovery.h"
+#include "provider/stats/node_reader.h"
 #include "provider/translate/security_context.h"
 #include "provider/volumes/node_tmpfs.h"
 #include "sandbox/native/native_driver.h"
@@ -62,6 +63,7 @@ PodRuntime::PodRuntime(const Config& config, const NodeInfo& node, PodRuntimeSou
       pool_(kPoolThreads) {}
 
 PodRuntime::~PodRuntime() {
+  image_gc_.reset();
   local_storage_.reset();
   log_rotator_.reset();
   workers_.reset();
@@ -88,6 +90,7 @@ void PodRuntime::DeclareSeries() {
                               Series::kImagePullBytes, Series::kImagePullDuration, Series::kPlegRelistDuration}) {
     sources_.metrics.Declare(series);
   }
+  for (const char* reason : {"age", "space"}) sources_.metrics.Declare(Series::kImagesCollected, {{"reason", reason}});
   for (const char* result : {"success", "error"}) sources_.metrics.Declare(Series::kImagePulls, {{"result", result}});
 }
 
@@ -216,6 +219,12 @@ absl::Status PodRuntime::Start() {
                                    LogRotationPolicy{config_.container_log_max_bytes, config_.container_log_max_files,
                                                      config_.container_log_monitor_interval});
   local_storage_ = std::make_unique<LocalStorageEviction>(loop, tasks_, *workers_, paths_, sources_.metrics);
+  image_gc_ = std::make_unique<ImageGarbageCollector>(
+      loop, *images_, sources_.events, sources_.metrics,
+      ImageGcPolicy{config_.image_gc_high_threshold_percent, config_.image_gc_low_threshold_percent,
+                    config_.image_minimum_gc_age, config_.image_maximum_gc_age},
+      [images = config_.root_dir + "/images"] { return ReadSpace(images); });
+  image_gc_->Start(tasks_);
   return absl::OkStatus();
 }
 

@@ -16,6 +16,7 @@
 #include "metrics/catalog.h"
 #include "provider/cni/cni_network.h"
 #include "provider/config.h"
+#include "provider/image_gc.h"
 #include "provider/image_manager.h"
 #include "provider/local_storage.h"
 #include "provider/log_rotation.h"
@@ -94,6 +95,7 @@ class PodRuntime {
   std::unique_ptr<PodWorkers> workers_;
   std::unique_ptr<LogRotator> log_rotator_;
   std::unique_ptr<LocalStorageEviction> local_storage_;
+  std::unique_ptr<ImageGarbageCollector> image_gc_;
   std::unique_ptr<TraceExporter> traces_;
 };
 

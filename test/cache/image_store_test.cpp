@@ -214,11 +214,14 @@ TEST_CASE("an image in use is not removed; one that is not goes with its layers"
   registry.Add("app", "latest", Numbered(1));
   REQUIRE(store->Pull({registry.host() + "/app", {}, nullptr}).ok());
   CHECK(store->Remove(one).code() == absl::StatusCode::kFailedPrecondition);
+  for (const StoredImage& image : store->Usage()) CHECK(image.in_use == (image.id == pinned->id));
+  CHECK(store->Usage().size() == 2);
   CHECK(store->Remove(two).ok());
   CHECK(store->Find(two) == nullptr);
   CHECK(CountEntries(dir / "images/layers") == 2);
   const std::string id = pinned->id;
   pinned.reset();
+  CHECK_FALSE(store->Usage().at(0).in_use);
   CHECK(store->Remove(id).ok());
   CHECK(store->Remove(id).code() == absl::StatusCode::kNotFound);
   CheckEmpty(dir / "images");

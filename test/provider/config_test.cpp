@@ -119,6 +119,21 @@ TEST_CASE("a configuration is refused as a whole when it makes no sense", "[conf
   CHECK(std::string(FinishConfig(config).message()).find("tlsCertFile: /nowhere/tls.crt") == 0);
 }
 
+TEST_CASE("the marks and ages of image garbage collection must fit together", "[config]") {
+  Config config;
+  config.node_name = "n1";
+  config.image_gc_low_threshold_percent = 85;
+  CHECK(FinishConfig(config).message() ==
+        "imageGCLowThresholdPercent: \"85\": must be less than imageGCHighThresholdPercent, 85");
+  config.image_gc_low_threshold_percent = 10;
+  config.image_gc_high_threshold_percent = 100;
+  CHECK(FinishConfig(config).ok());
+  config.image_maximum_gc_age = std::chrono::seconds(60);
+  CHECK(FinishConfig(config).message() == "imageMaximumGCAge: \"60s\": must be more than imageMinimumGCAge, 120s");
+  CHECK(ErrorOf("imageGCHighThresholdPercent: 101\n") ==
+        "b.yaml: line 3: imageGCHighThresholdPercent: 101 is not within 0 to 100");
+}
+
 TEST_CASE("configz shows what holds, in the kubelet's formats, and this agent's own fields apart", "[config]") {
   Config config;
   const std::string text =
