@@ -49,7 +49,7 @@ absl::Status ImageCatalog::Load() {
     Entry entry;
     bool whole = true;
     for (const ImageRecord::LayerEntry& layer : record.layers) {
-      entry.layers.push_back(layers_.Adopt(layer.diff_id, layer.size_bytes));
+      entry.layers.push_back(layers_.Adopt(layer.diff_id, layer.size_bytes, layer.image_sum));
       whole = whole && entry.layers.back() != nullptr;
     }
     if (!whole) {
@@ -174,6 +174,9 @@ absl::StatusOr<std::shared_ptr<const Image>> ImageCatalog::Add(const ImageRef& r
                                                                const ImageRecord& record,
                                                                std::vector<std::shared_ptr<const Layer>> layers) {
   const std::lock_guard<std::mutex> writing(writing_);
+  for (const auto& layer : layers) {
+    if (!layers_.Has(*layer)) return absl::DataLossError(absl::StrCat("layer ", layer->diff_id.text(), " was damaged"));
+  }
   bool known = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -223,6 +226,44 @@ std::vector<StoredImage> ImageCatalog::Usage() {
   return usage;
 }
 
+std::vector<RefRecord> ImageCatalog::Detach(const std::string& id, Entry* removed) {
+  std::vector<RefRecord> names;
+  for (const auto& [name, ref] : refs_) {
+    if (ref.id.text() == id) names.push_back(ref);
+  }
+  for (const RefRecord& ref : names) refs_.erase(ref.name);
+  *removed = std::move(images_[id]);
+  images_.erase(id);
+  return names;
+}
+
+void ImageCatalog::RemoveWithLayer(const Digest& diff_id) {
+  const std::lock_guard<std::mutex> writing(writing_);
+  std::vector<Entry> removed;
+  std::vector<RefRecord> names;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    std::vector<std::string> ids;
+    for (const auto& [id, entry] : images_) {
+      const auto& layers = entry.record.layers;
+      if (std::any_of(layers.begin(), layers.end(), [&](const auto& layer) { return layer.diff_id == diff_id; })) {
+        ids.push_back(id);
+      }
+    }
+    for (const std::string& id : ids) {
+      const std::vector<RefRecord> its_names = Detach(id, &removed.emplace_back());
+      names.insert(names.end(), its_names.begin(), its_names.end());
+    }
+  }
+  for (const RefRecord& ref : names) records_.Remove(ref);
+  for (const Entry& entry : removed) {
+    Warn("An image lost a layer; it is pulled anew when it is needed", {{"image", entry.record.id.text()}});
+    records_.Remove(entry.record);
+  }
+  removed.clear();
+  layers_.Collect();
+}
+
 absl::Status ImageCatalog::Remove(const std::string& reference) {
   const std::lock_guard<std::mutex> writing(writing_);
   Entry removed;
@@ -237,12 +278,7 @@ absl::Status ImageCatalog::Remove(const std::string& reference) {
     }
     Entry& entry = images_[id];
     if (Pinned(entry)) return absl::FailedPreconditionError(absl::StrCat("image \"", reference, "\" is in use"));
-    for (const auto& [name, ref] : refs_) {
-      if (ref.id.text() == id) names.push_back(ref);
-    }
-    for (const RefRecord& ref : names) refs_.erase(ref.name);
-    removed = std::move(entry);
-    images_.erase(id);
+    names = Detach(id, &removed);
   }
   for (const RefRecord& ref : names) records_.Remove(ref);
   records_.Remove(removed.record);

@@ -30,13 +30,16 @@ class ImageCatalog {
   std::vector<std::shared_ptr<const Image>> List();
   std::vector<StoredImage> Usage();
 
-  /// Makes `ref` (and its digest form) name the image. Its layers must be synced.
+  /// Makes `ref` (and its digest form) name the image. Its layers must be synced. kDataLoss when one of them was found
+  /// damaged meanwhile.
   absl::StatusOr<std::shared_ptr<const Image>> Add(const ImageRef& ref, const Digest& manifest,
                                                    const ImageRecord& record,
                                                    std::vector<std::shared_ptr<const Layer>> layers);
   /// Makes `ref` name the image that its repository already has under `manifest`; null when there is none.
   absl::StatusOr<std::shared_ptr<const Image>> AddName(const ImageRef& ref, const Digest& manifest);
   absl::Status Remove(const std::string& reference);
+  /// Removes every image with this layer, though it may be in use: the layer was found damaged.
+  void RemoveWithLayer(const Digest& diff_id);
 
  private:
   struct Pin {};
@@ -60,6 +63,8 @@ class ImageCatalog {
   void Rebuild(const std::string& id);
   const RefRecord* Resolve(const std::string& reference) const;
   static bool Pinned(const Entry& entry);
+  /// Takes an image and its names out of memory; mutex_ is held. Its names, for the records.
+  std::vector<RefRecord> Detach(const std::string& id, Entry* removed);
 
   ImageRecords records_;  // guarded by writing_
   LayerStore& layers_;

@@ -68,6 +68,10 @@ absl::StatusOr<ImageRecord> ImageFromJson(const Json& json) {
     ImageRecord::LayerEntry layer;
     ASSIGN_OR_RETURN(layer.diff_id, Digest::Parse(item["diffID"].Text()));
     layer.size_bytes = static_cast<std::uint64_t>(item["size"].number);
+    const std::string sum = item["image"].Text();
+    if (!sum.empty()) {
+      ASSIGN_OR_RETURN(layer.image_sum, Digest::Parse(sum));
+    }
     record.layers.push_back(std::move(layer));
   }
   record.config = ConfigFromJson(json["config"]);
@@ -145,6 +149,7 @@ absl::Status ImageRecords::Save(const ImageRecord& record) {
     Json item = Json::Object();
     item.object["diffID"] = layer.diff_id.text();
     item.object["size"] = static_cast<std::int64_t>(layer.size_bytes);
+    if (!layer.image_sum.empty()) item.object["image"] = layer.image_sum.text();
     layers.array.push_back(std::move(item));
   }
   json.object["layers"] = std::move(layers);

@@ -20,6 +20,7 @@ struct ImageRecord {
   struct LayerEntry {
     Digest diff_id;
     std::uint64_t size_bytes = 0;
+    Digest image_sum;  // of its EROFS image; empty for a directory
   };
   std::vector<LayerEntry> layers;  // bottom first, as in the config
   ImageConfig config;

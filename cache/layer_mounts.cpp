@@ -144,7 +144,7 @@ absl::StatusOr<Fd> MountImage(const std::string& file, bool loop) {
 absl::StatusOr<LayerFormatChoice> ChooseLayerFormat(const std::string& directory, const std::string& wanted) {
   LayerFormatChoice choice;
   if (wanted == LayerFormatName(LayerFormat::kDirectory)) return choice;
-  const std::string file = directory + "/probe.erofs";
+  const std::string file = absl::StrCat(directory, "/.burstlet-probe-", getpid());
   RETURN_IF_ERROR(WriteProbe(file));
   for (const LayerFormat format : {LayerFormat::kErofsFile, LayerFormat::kErofsLoop}) {
     if (wanted != "auto" && wanted != LayerFormatName(format)) continue;
@@ -158,8 +158,9 @@ absl::StatusOr<LayerFormatChoice> ChooseLayerFormat(const std::string& directory
                     std::string(tried.message()));
   }
   unlink(file.c_str());
-  if (wanted != "auto") return absl::FailedPreconditionError(absl::StrCat("image layers can't be ", choice.why));
-  return choice;
+  if (wanted == "auto") return choice;
+  if (choice.why.empty()) return absl::InvalidArgumentError(absl::StrCat("no format of image layers \"", wanted, "\""));
+  return absl::FailedPreconditionError(absl::StrCat("image layers can't be kept as ", choice.why));
 }
 
 absl::StatusOr<std::unique_ptr<LayerMounts>> LayerMounts::Open(const std::string& root, LayerFormat format) {

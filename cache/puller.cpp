@@ -250,7 +250,8 @@ absl::StatusOr<PullResult> Puller::FetchImage(Attempt& attempt) {
   ImageRecord record;
   record.id = descriptor.digest;
   record.config = attempt.config.config;
-  for (const auto& layer : attempt.layers) record.layers.push_back({layer->diff_id, layer->size_bytes});
+  for (const auto& layer : attempt.layers)
+    record.layers.push_back({layer->diff_id, layer->size_bytes, layer->image_sum});
   RETURN_IF_ERROR(layers_.Sync());  // the one barrier: after it, and only then, the record may say "whole"
   PullResult result;
   ASSIGN_OR_RETURN(result.image, catalog_.Add(attempt.flight.ref, attempt.asked, record, std::move(attempt.layers)));

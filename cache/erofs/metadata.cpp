@@ -13,8 +13,8 @@
 namespace burstlet::cache::erofs {
 namespace {
 
-constexpr std::uint32_t kQueued = 1;   // a nid that no inode gets: the first one is 2
-constexpr std::uint32_t kRootNid = 2;  // not 0, which programs that list directories take for "no entry"
+constexpr std::uint32_t kQueued = 1;    // a nid that no inode gets: the first one is 2
+constexpr std::uint32_t kFirstNid = 2;  // not 0, which programs that list directories take for "no entry"
 
 std::uint64_t RoundUp(std::uint64_t value, std::uint64_t unit) { return (value + unit - 1) / unit * unit; }
 
@@ -77,7 +77,8 @@ class MetadataWriter {
     RETURN_IF_ERROR(Flush());
     MetadataInfo info;
     info.inodes = order_.size();
-    info.root_nid = kRootNid;
+    // Attributes may have moved the root to the second block, never further: 16 bits hold its place.
+    info.root_nid = static_cast<std::uint16_t>(tree_.inode(LayerTree::kRoot).nid);
     info.blocks = blocks;
     return info;
   }
@@ -87,7 +88,7 @@ class MetadataWriter {
 
   /// Gives every inode its nid and its blocks.
   absl::Status Place() {
-    offset_ = kRootNid * kNidUnit;
+    offset_ = kFirstNid * kNidUnit;
     order_.push_back(LayerTree::kRoot);
     tree_.mutable_inode(LayerTree::kRoot).nid = kQueued;
     for (std::size_t i = 0; i < order_.size(); ++i) {

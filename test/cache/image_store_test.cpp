@@ -6,9 +6,10 @@
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <condition_variable>
+#include <set>
 #include <thread>
 
-#include "cache/image_store.h"
+#include "cache/local_image_store.h"
 #include "metrics/status.h"
 #include "test/cache/fake_registry.h"
 #include "test/cache/temp_dir.h"
@@ -50,15 +51,15 @@ class Gate {
   int waiting_ = 0;
 };
 
-std::unique_ptr<ImageStore> OpenStore(const std::string& root) {
-  auto store = ImageStore::Open(root, {});
+std::unique_ptr<LocalImageStore> OpenStore(const std::string& root, const LayerOptions& layers = {}) {
+  auto store = LocalImageStore::Open(root, {}, layers);
   INFO(store.status().ToString());
   REQUIRE(store.ok());
   return *std::move(store);
 }
 
 void CheckEmpty(const std::string& root) {
-  for (const char* name : {"layers", "images", "refs", "tmp"}) CHECK(CountEntries(root + "/" + name) == 0);
+  for (const char* name : {"layers", "mounts", "images", "refs", "tmp"}) CHECK(CountEntries(root + "/" + name) == 0);
 }
 
 }  // namespace
@@ -200,11 +201,12 @@ TEST_CASE("a tag that moves leaves the old image to its digest", "[store]") {
 }
 
 TEST_CASE("an image in use is not removed; one that is not goes with its layers", "[store]") {
+  const LayerOptions layers{.format = GENERATE("auto", "directory")};
   FakeRegistry registry;
   registry.Add("app", "v1", Numbered(1));
   registry.Add("app", "v2", Numbered(2));
   TempDir dir;
-  auto store = OpenStore(dir / "images");
+  auto store = OpenStore(dir / "images", layers);
   const std::string one = registry.host() + "/app:v1", two = registry.host() + "/app:v2";
   auto pinned = store->Pull({one, {}, nullptr})->image;
   REQUIRE(store->Pull({two, {}, nullptr}).ok());
@@ -228,17 +230,19 @@ TEST_CASE("an image in use is not removed; one that is not goes with its layers"
 }
 
 TEST_CASE("what a crash leaves is swept, what was whole stays", "[store]") {
+  const LayerOptions layers{.format = GENERATE("auto", "directory")};
   FakeRegistry registry;
   registry.Add("app", "v1", Numbered(1));
   registry.Add("app", "v2", Numbered(2));
   TempDir dir;
   const std::string root = dir / "images";
   const std::string one = registry.host() + "/app:v1", two = registry.host() + "/app:v2";
-  std::string lost_layer;
+  std::set<std::string> first;
   {
-    auto store = OpenStore(root);
+    auto store = OpenStore(root, layers);
     REQUIRE(store->Pull({one, {}, nullptr}).ok());
-    lost_layer = store->Pull({two, {}, nullptr})->image->layer_dirs[0];
+    for (const auto& item : std::filesystem::directory_iterator(root + "/layers")) first.insert(item.path());
+    REQUIRE(store->Pull({two, {}, nullptr}).ok());
   }
   // Half a layer in tmp, a whole one that no record names, a torn record, a name without an image, a record whose
   // layer is gone.
@@ -247,12 +251,19 @@ TEST_CASE("what a crash leaves is swept, what was whole stays", "[store]") {
   std::filesystem::create_directories(root + "/layers/abcdefabcdefabcdefabcdefab/etc");
   std::ofstream(root + "/images/torn.json") << "{\"id\":\"sha256:";
   std::ofstream(root + "/refs/torn.json") << std::string(100, '\0');
-  std::filesystem::remove_all(lost_layer);
-  auto store = OpenStore(root);
+  std::ofstream(root + "/layers/abcdefabcdefabcdefabcdefab.erofs") << "whole, but nobody's";
+  std::filesystem::create_directories(root + "/mounts/abcdefabcdefabcdefabcdefab");
+  for (const auto& item : std::filesystem::directory_iterator(root + "/layers")) {
+    const std::string name = item.path().filename();
+    if (first.count(item.path()) == 0 && name.rfind("abcdef", 0) != 0) std::filesystem::remove_all(item.path());
+  }
+  auto store = OpenStore(root, layers);
   CHECK(store->Find(one) != nullptr);
   CHECK(store->Find(two) == nullptr);
   CHECK(CountEntries(root + "/tmp") == 0);
   CHECK(CountEntries(root + "/layers") == 2);
+  CHECK(CountEntries(root + "/mounts") <= 2);
+  CHECK_FALSE(std::filesystem::exists(root + "/mounts/abcdefabcdefabcdefabcdefab"));
   CHECK(CountEntries(root + "/images") == 1);
   CHECK(CountEntries(root + "/refs") == 2);
   const int before = registry.Blobs("app");
@@ -270,6 +281,7 @@ TEST_CASE("a store belongs to one process", "[store]") {
 }
 
 TEST_CASE("a full disk fails the pull and harms nothing", "[store][root]") {
+  const LayerOptions layers{.format = GENERATE("auto", "directory")};
   FakeRegistry registry;
   registry.Add("small", "v1", Numbered(1));
   std::string noise;
@@ -282,7 +294,7 @@ TEST_CASE("a full disk fails the pull and harms nothing", "[store][root]") {
     return;
   }
   {
-    auto store = OpenStore(dir / "images");
+    auto store = OpenStore(dir / "images", layers);
     REQUIRE(store->Pull({registry.host() + "/small:v1", {}, nullptr}).ok());
     const auto result = store->Pull({registry.host() + "/big:v1", {}, nullptr});
     REQUIRE_FALSE(result.ok());

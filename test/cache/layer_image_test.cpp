@@ -105,6 +105,23 @@ TEST_CASE("a tree packed by GNU tar reads back as it was", "[erofs][root]") {
   }
 }
 
+TEST_CASE("trees of a real system, packed by GNU tar, read back as they are", "[erofs][root]") {
+  const std::string tree = GENERATE("/etc", "/usr/share/zoneinfo", "/usr/lib/python3");
+  if (!std::filesystem::exists(tree)) return;
+  TempDir dir;
+  const std::string log = dir / "tar.log";
+  // Links and attributes whose other names are elsewhere would not compare: a copy stands for the tree.
+  const bool packed = Shell("cp -a " + tree + " " + (dir / "files") + " && tar -cf " + (dir / "layer.tar") + " -C " +
+                                (dir / "files") + " --format=posix --sparse --xattrs --xattrs-include='*' .",
+                            log);
+  INFO(ReadFile(log));
+  REQUIRE(packed);
+  const MadeImage image = MakeLayer(dir, "layer.erofs", ReadFile(dir / "layer.tar"));
+  CheckByFsck(dir, image);
+  const Mounted mounted(image.file);
+  CHECK(Difference(ListTree(dir / "files"), ListTree(mounted.path())) == "");
+}
+
 TEST_CASE("a layer's image reads back as the unpacked layer, whiteouts too", "[erofs][root]") {
   for (unsigned seed = 101; seed <= 120; ++seed) {
     INFO("seed " << seed);
@@ -160,6 +177,22 @@ TEST_CASE("directories of thousands of names are found by each of them", "[erofs
   for (const char* name : {"d/!first", "d/-", "d/.a", "d/..b", "d/\x7f"})
     CHECK(ReadFile(mounted.path() + "/" + name) == name);
   CHECK(access((mounted.path() + "/d/none").c_str(), F_OK) != 0);
+}
+
+TEST_CASE("a root directory may have attributes that leave no room beside them", "[erofs][root]") {
+  for (const std::size_t size : {3900u, 3950u, 4000u, 4096u, 20'000u}) {
+    TempDir dir;
+    TarBuilder::Options options;
+    options.mode = 0750;
+    options.xattrs["user.large"] = std::string(size, 'v');
+    const MadeImage image = MakeLayer(dir, "layer.erofs", TarBuilder().Dir("./", options).File("f", "x").Finish());
+    CheckByFsck(dir, image);
+    const std::string bytes = ReadFile(image.file);
+    CHECK(ErofsReader(bytes).ReadAll().at(".").xattrs.at("1.large").size() == size);
+    const Mounted mounted(image.file);
+    CHECK(ReadFile(mounted.path() + "/f") == "x");
+    CHECK(XattrText(mounted.path() + "/.").find("/" + std::to_string(size)) != std::string::npos);
+  }
 }
 
 TEST_CASE("a sparse file of many gigabytes takes the room of its data", "[erofs][root]") {
