@@ -63,7 +63,8 @@ def signer(env, *args):
         command = next(c["argv"] for c in json.load(source)["components"]
                        if c["name"] == "controller-manager")
     with open(os.path.join(env.logs, "signer.log"), "ab") as log:
-        env.signer = subprocess.Popen([*command, *args], stdout=log, stderr=log)
+        # It ends with the suite.
+        env.signer = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command, *args], stdout=log, stderr=log)
 
 
 def metric(node, name):
