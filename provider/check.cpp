@@ -15,6 +15,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "cache/layer_mounts.h"
 #include "metrics/status.h"
 #include "sandbox/net/firewall.h"
 #include "sandbox/os/cgroup.h"
@@ -123,13 +124,37 @@ CheckResult CheckKvm() {
   return Warn("KVM", strerror(errno), "only needed for VM sandboxes: load kvm_intel or kvm_amd");
 }
 
-CheckResult CheckDisk(const Config& config) {
-  struct statvfs info{};
-  std::string directory = config.root_dir;
-  while (statvfs(directory.c_str(), &info) != 0 && directory.size() > 1) {
+/// The nearest directory above the root directory that is there already: a check makes none.
+std::string ExistingDirectory(std::string directory) {
+  while (access(directory.c_str(), F_OK) != 0 && directory.size() > 1) {
     directory = directory.substr(0, directory.rfind('/'));
     if (directory.empty()) directory = "/";
   }
+  return directory;
+}
+
+CheckResult CheckImageLayers(const Config& config) {
+  const auto choice = cache::ChooseLayerFormat(ExistingDirectory(config.root_dir), config.image_layer_format);
+  if (!choice.ok()) {
+    return Bad("image layers", std::string(choice.status().message()), "set imageLayers.format to auto");
+  }
+  switch (choice->format) {
+    case cache::LayerFormat::kErofsFile:
+      return Ok("image layers", "EROFS images, mounted from files");
+    case cache::LayerFormat::kErofsLoop:
+      return Ok("image layers", absl::StrCat("EROFS images on loop devices",
+                                             choice->why.empty() ? "" : absl::StrCat(" (", choice->why, ")")));
+    case cache::LayerFormat::kDirectory:
+      break;
+  }
+  if (choice->why.empty()) return Ok("image layers", "directories, as configured");
+  return Warn("image layers", absl::StrCat("directories: ", choice->why),
+              "slower pulls; Linux 6.12 with CONFIG_EROFS_FS_BACKED_BY_FILE, or erofs and loop modules");
+}
+
+CheckResult CheckDisk(const Config& config) {
+  struct statvfs info{};
+  statvfs(ExistingDirectory(config.root_dir).c_str(), &info);
   const double gib = static_cast<double>(info.f_bavail) * static_cast<double>(info.f_frsize) / (1ull << 30);
   const std::string detail = absl::StrCat(config.root_dir, ": ", static_cast<long>(gib), " GiB free");
   if (gib < 5) return Warn("disk", detail, "images need room: 5 GiB or more");
@@ -156,6 +181,7 @@ std::vector<CheckResult> RunChecks(const Config& config) {
           CheckPort(config),
           CheckResolver(config),
           CheckDisk(config),
+          CheckImageLayers(config),
           CheckKvm()};
 }
 

@@ -72,6 +72,10 @@ Fields PodFields(Config& config) {
       {"imageGCLowThresholdPercent", Integer(config.image_gc_low_threshold_percent, 0, 100)},
       {"imageMinimumGCAge", Duration(config.image_minimum_gc_age, 0, 86400)},
       {"imageMaximumGCAge", Duration(config.image_maximum_gc_age, 0, 31'536'000)},
+      {"imageLayers", Group("imageLayers", {{"format", Choice(config.image_layer_format,
+                                                              {"auto", "erofs", "erofs-loop", "directory"})},
+                                            {"scrubInterval", Duration(config.image_scrub_interval, 0, 365 * 86400)},
+                                            {"scrubBytesPerSecond", Size(config.image_scrub_bytes_per_second)}})},
       {"registries", Group("registries", {{"plainHTTP", TextList(config.plain_http_registries)},
                                           {"caFile", Text(config.registry_ca_file)}})},
   };

@@ -104,6 +104,10 @@ struct Config {
   std::chrono::seconds image_minimum_gc_age{120};
   std::chrono::seconds image_maximum_gc_age{0};  // 0: age alone removes nothing
 
+  std::string image_layer_format = "directory";  // imageLayers.format: auto | erofs | erofs-loop | directory
+  std::chrono::seconds image_scrub_interval{0};  // 0: never
+  std::int64_t image_scrub_bytes_per_second = 20 << 20;
+
   /// The command line's flags and what holds for them, for /flagz.
   std::map<std::string, std::string> flags;
 

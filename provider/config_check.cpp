@@ -83,7 +83,7 @@ absl::Status CheckStaticPodUrl(const Config& config) {
 }
 
 /// kubelet/apis/config/validation.
-absl::Status CheckImageGc(const Config& config) {
+absl::Status CheckImages(const Config& config) {
   if (config.image_gc_low_threshold_percent >= config.image_gc_high_threshold_percent) {
     return Wrong(
         "imageGCLowThresholdPercent", absl::StrCat(config.image_gc_low_threshold_percent),
@@ -93,6 +93,10 @@ absl::Status CheckImageGc(const Config& config) {
   if (by_age && config.image_maximum_gc_age <= config.image_minimum_gc_age) {
     return Wrong("imageMaximumGCAge", absl::StrCat(config.image_maximum_gc_age.count(), "s"),
                  absl::StrCat("must be more than imageMinimumGCAge, ", config.image_minimum_gc_age.count(), "s"));
+  }
+  if (config.image_scrub_bytes_per_second < 1) {
+    return Wrong("imageLayers.scrubBytesPerSecond", absl::StrCat(config.image_scrub_bytes_per_second),
+                 "must be at least 1");
   }
   return absl::OkStatus();
 }
@@ -106,7 +110,7 @@ absl::Status CheckConfigValues(const Config& config) {
   RETURN_IF_ERROR(CheckReservations("kubeReserved", config.kube_reserved));
   RETURN_IF_ERROR(CheckLabels(config.node_labels));
   RETURN_IF_ERROR(CheckStaticPodUrl(config));
-  RETURN_IF_ERROR(CheckImageGc(config));
+  RETURN_IF_ERROR(CheckImages(config));
   const std::string& collector = config.tracing_endpoint;
   if (!collector.empty() && !absl::StartsWith(collector, "http://") && !absl::StartsWith(collector, "https://")) {
     return Wrong("tracing.endpoint", collector, "is no URL like http://127.0.0.1:4318");

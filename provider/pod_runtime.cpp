@@ -169,7 +169,12 @@ absl::Status PodRuntime::Start() {
   cache::RegistryConfig registries;
   registries.plain_http_hosts = config_.plain_http_registries;
   registries.ca_file = config_.registry_ca_file;
-  ASSIGN_OR_RETURN(images_, cache::ImageStore::Open(config_.root_dir + "/images", registries));
+  cache::LayerOptions layers;
+  layers.format = config_.image_layer_format;
+  layers.keep_mounts = true;
+  layers.scrub_interval = config_.image_scrub_interval;
+  layers.scrub_bytes_per_second = static_cast<std::uint64_t>(config_.image_scrub_bytes_per_second);
+  ASSIGN_OR_RETURN(images_, cache::LocalImageStore::Open(config_.root_dir + "/images", registries, layers));
 
   kube::Loop& loop = sources_.loop;
   image_manager_ = std::make_unique<ImageManager>(loop, *images_, sources_.objects, sources_.events, sources_.metrics,
@@ -234,6 +239,7 @@ void PodRuntime::CleanHost() {
   workers_.reset();
   volumes_.reset();
   driver_.reset();
+  images_->Unmount();
   if (network_ != nullptr) LogIfError(network_->Close(), "Network not removed");
   cni_ = nullptr;
   network_.reset();

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "cache/image_store.h"
+#include "cache/local_image_store.h"
 #include "kube/async/offload.h"
 #include "kube/async/task_group.h"
 #include "kube/event_recorder.h"
@@ -85,7 +85,7 @@ class PodRuntime {
   std::unique_ptr<sandbox::PodNetwork> network_;
   CniNetwork* cni_ = nullptr;  // network_, when it is that
   std::unique_ptr<sandbox::SandboxDriver> driver_;
-  std::unique_ptr<cache::ImageStore> images_;
+  std::unique_ptr<cache::LocalImageStore> images_;
   std::unique_ptr<UserNamespaces> user_namespaces_;
   kube::WorkerPool pool_;
   ProbeMetrics probe_metrics_;

@@ -26,6 +26,35 @@ def test_every_kind_of_image_runs(env):
     assert len(env.exec("layers-130", "ls", "/layers").split()) == 10
 
 
+def layer_mounts(node):
+    """Mount ids of the node's layer images, by mount point."""
+    with open("/proc/self/mountinfo", encoding="utf-8") as source:
+        fields = [line.split() for line in source]
+    return {f[4]: f[0] for f in fields if f[4].startswith(f"{node.root_dir}/images/") and "erofs" in f}
+
+
+def test_layers_as_mounted_images(env):
+    node = env.node("layers", {"imageLayers": {"format": "auto"}})
+    names = ("compression:gzip", "compression:zstd", "layers:130")
+    env.apply(*(env.pod(name.replace(":", "-"), image=name, command=["sleep", "1000"]) for name in names))
+    for name in names:
+        env.wait_ready(f"pod/{name.replace(':', '-')}", 90)
+    assert env.exec("compression-zstd", "cat", "/compression").strip() == "zstd"
+    assert len(env.exec("layers-130", "ls", "/layers").split()) == 10
+    before = layer_mounts(node)
+    checked = harness.run(env.burstlet, "check", "--root-dir", node.root_dir, "--config", f"{env.dir}/layers.yaml",
+                          check=False)
+    works = "EROFS images" in checked
+    assert bool(before) == works, (checked, before)
+    # A pod of an image that is here needs no mount more, and neither does an agent that was killed.
+    node.restart()
+    assert env.exec("compression-gzip", "cat", "/compression").strip() == "gzip"
+    env.apply(env.pod("second", image="layers:130", command=["sleep", "1000"]))
+    env.wait_ready("pod/second")
+    assert layer_mounts(node) == before, (before, layer_mounts(node))
+    assert len(env.exec("second", "ls", "/layers").split()) == 10
+
+
 def test_image_configuration_is_honoured(env):
     env.node()
     env.apply(env.pod("conf", image="configured:1", restartPolicy="Never"))

@@ -27,7 +27,8 @@ TEST_CASE("a configuration file sets what it names and nothing else", "[config]"
                            "registerWithTaints:\n- {key: a/b, value: c, effect: NoExecute}\n"
                            "systemReserved: {cpu: 200m, memory: 1Gi}\n"
                            "nodeStatusReportFrequency: 1m30s\n"
-                           "registries: {plainHTTP: ['registry.lan:5000']}\n";
+                           "registries: {plainHTTP: ['registry.lan:5000']}\n"
+                           "imageLayers: {format: erofs-loop, scrubInterval: 1h, scrubBytesPerSecond: 5Mi}\n";
   REQUIRE(ParseConfig("b.yaml", text, config).ok());
   CHECK(config.port == 10350);
   CHECK(config.client_ca_file == "/ca.crt");
@@ -38,6 +39,9 @@ TEST_CASE("a configuration file sets what it names and nothing else", "[config]"
   CHECK(config.system_reserved.at("memory") == "1Gi");
   CHECK(config.node_status_report_frequency.count() == 90);
   CHECK(config.plain_http_registries == std::vector<std::string>{"registry.lan:5000"});
+  CHECK(config.image_layer_format == "erofs-loop");
+  CHECK(config.image_scrub_interval == std::chrono::hours(1));
+  CHECK(config.image_scrub_bytes_per_second == 5 << 20);
   CHECK(config.max_pods == 500);
 }
 
