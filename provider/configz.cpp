@@ -14,8 +14,8 @@ using fields::Fields;
 
 /// Fields that KubeletConfiguration has not.
 const std::set<std::string>& OwnFields() {
-  static const std::set<std::string> names{"recreateNode", "nodeLabels",  "network",         "cniConfDir",
-                                           "cniBinDir",    "podDefaults", "sandboxPoolSize", "registries"};
+  static const std::set<std::string> names{"recreateNode", "nodeLabels",      "network",    "cniConfDir", "cniBinDir",
+                                           "podDefaults",  "sandboxPoolSize", "registries", "imageLayers"};
   return names;
 }
 

@@ -2,6 +2,7 @@
 """The node's own logs through the API server, from a real folder and a real journal; the verbosity at run time."""
 
 import os
+import shutil
 import subprocess
 import sys
 import urllib.parse
@@ -33,8 +34,11 @@ def write_journal(folder, unit):
         {JOURNALD} & daemon=$!
         until [ -S /run/systemd/journal/stdout ] && [ -S /run/systemd/journal/socket ]; do sleep 0.1; done
         until journalctl --flush; do sleep 0.1; done  # from /run to the folder that stays
-        sh -c '{enter}; seq -f "line number %g" 1 50 | systemd-cat -t burst'
+        # It stays until its lines are there: whose they are, journald asks of a process that is alive.
+        mkfifo {folder}/end
+        sh -c '{enter}; {{ seq -f "line number %g" 1 50; read end < {folder}/end; }} | systemd-cat -t burst' & service=$!
         until journalctl --sync && journalctl --quiet --unit={unit} | grep -q "number 50"; do sleep 0.1; done
+        echo > {folder}/end; wait $service
         kill $daemon; wait $daemon
         true"""
     try:
@@ -51,6 +55,7 @@ def node_with_logs(env):
     if "n1" in env.nodes:
         return env.node()
     folder = os.path.join(env.dir, "host")
+    shutil.rmtree(folder, ignore_errors=True)  # of a test that failed here
     os.makedirs(f"{folder}/log/journal/{MACHINE_ID}")
     os.makedirs(f"{folder}/log/nginx")
     for name, text in (("log/plain.log", "a plain log\n"), ("log/nginx/nginx.log", "nginx speaks\n"),
