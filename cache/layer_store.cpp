@@ -58,7 +58,9 @@ absl::StatusOr<std::unique_ptr<LayerStore>> LayerStore::Open(const std::string& 
   }
   ASSIGN_OR_RETURN(const LayerFormatChoice choice, ChooseLayerFormat(tmp, format));
   ASSIGN_OR_RETURN(store->mounts_, LayerMounts::Open(root, choice.format));
-  Info("Image layers", {{"format", LayerFormatName(choice.format)}, {"why", choice.why}});
+  // As asked for is nothing to tell.
+  if (choice.format != LayerFormat::kDirectory || !choice.why.empty())
+    Info("Image layers", {{"format", LayerFormatName(choice.format)}, {"why", choice.why}});
   return store;
 }
 
