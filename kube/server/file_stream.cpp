@@ -7,6 +7,8 @@
 #include <boost/asio/post.hpp>
 #include <optional>
 
+#include "kube/server/streamed_body.h"
+
 namespace burstlet::kube {
 namespace {
 
@@ -18,7 +20,7 @@ constexpr int kReadsPerTurn = 4;  // then other connections of the loop have the
 
 class FileStream final : public WireUser, public std::enable_shared_from_this<FileStream> {
  public:
-  FileStream(OwnedFd fd, std::int64_t size, bool chunked) : fd_(std::move(fd)), left_(size), chunked_(chunked) {}
+  FileStream(OwnedFd fd, std::int64_t size, StreamedBody body) : fd_(std::move(fd)), left_(size), body_(body) {}
 
   void Start(Wire& wire) {
     wire_ = &wire;
@@ -33,7 +35,7 @@ class FileStream final : public WireUser, public std::enable_shared_from_this<Fi
     }
     Pump();
   }
-  void OnBytes(std::string_view) override { surplus_ = true; }
+  void OnBytes(std::string_view) override { body_.NoteSurplus(); }
   void OnDrained() override { Pump(); }
   void OnGone() override {
     wire_ = nullptr;
@@ -71,43 +73,29 @@ class FileStream final : public WireUser, public std::enable_shared_from_this<Fi
     });
   }
 
-  void Send(std::size_t count) {
-    const std::string_view data(buffer_.data(), count);
-    wire_->Write(chunked_ ? EncodeChunk(data) : std::string(data));
-  }
+  void Send(std::size_t count) { body_.Send(*wire_, std::string(buffer_.data(), count)); }
 
   void End() {
     Wire* wire = wire_;
     OnGone();
-    // In a record of its own, as every streamed body's end (log_stream.cpp tells why).
-    if (chunked_) wire->WriteApart("0\r\n\r\n");
-    if (chunked_ && !surplus_) {
-      wire->Finish();
-    } else {
-      wire->Close();
-    }
+    body_.End(*wire);
   }
 
   OwnedFd fd_;
   std::int64_t left_;
-  const bool chunked_;
+  StreamedBody body_;
   Wire* wire_ = nullptr;
   std::optional<asio::posix::stream_descriptor> pipe_;
   bool reading_ = false;
-  bool surplus_ = false;
   std::array<char, kReadBytes> buffer_;
 };
 
 }  // namespace
 
 void StreamFile(Exchange& exchange, OwnedFd fd, std::int64_t size, const std::string& content_type) {
-  const bool chunked = !exchange.request().http_1_0;
-  HttpResponse head;
-  head.content_type = content_type;
-  std::string text = SerializeHead(head, true, !chunked);
-  if (!chunked) text = "HTTP/1.0 200 OK\r\nContent-Type: " + content_type + "\r\n\r\n";
-  const auto stream = std::make_shared<FileStream>(std::move(fd), size, chunked);
-  stream->Start(exchange.Stream(std::move(text), stream));
+  const StreamedBody body(exchange.request());
+  const auto stream = std::make_shared<FileStream>(std::move(fd), size, body);
+  stream->Start(exchange.Stream(body.Head(content_type), stream));
 }
 
 }  // namespace burstlet::kube

@@ -12,7 +12,7 @@
 #include <chrono>
 #include <cstring>
 
-#include "kube/server/file_stream.h"
+#include "kube/server/owned_fd.h"
 #include "metrics/status.h"
 
 namespace burstlet::kube {

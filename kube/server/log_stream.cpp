@@ -14,6 +14,8 @@
 #include <utility>
 
 #include "kube/server/cri_log.h"
+#include "kube/server/owned_fd.h"
+#include "kube/server/streamed_body.h"
 #include "metrics/log.h"
 #include "metrics/status.h"
 
@@ -28,25 +30,8 @@ constexpr int kReadsPerTurn = 4;  // then other connections of the loop have the
 constexpr std::chrono::milliseconds kRecheck{1000};
 constexpr std::chrono::milliseconds kRecheckAfterClose{50};
 
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd = -1) : fd_(fd) {}
-  FileDescriptor(FileDescriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~FileDescriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
 struct OpenLog {
-  FileDescriptor fd;
+  OwnedFd fd;
   ino_t inode = 0;
   std::int64_t size = 0;
 };
@@ -54,7 +39,7 @@ struct OpenLog {
 absl::StatusOr<OpenLog> OpenLogFile(const std::string& path) {
   OpenLog log;
   // O_NONBLOCK: a pipe in the file's place must not block the loop before it is refused.
-  log.fd = FileDescriptor(open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
+  log.fd = OwnedFd(open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
   if (log.fd.get() < 0) return ErrnoError(errno, "failed to open log file \"" + path + "\"");
   struct stat info = {};
   if (fstat(log.fd.get(), &info) != 0) return ErrnoError(errno, "failed to open log file \"" + path + "\"");
@@ -66,17 +51,18 @@ absl::StatusOr<OpenLog> OpenLogFile(const std::string& path) {
 
 class LogStream final : public WireUser, public std::enable_shared_from_this<LogStream> {
  public:
-  LogStream(OpenLog log, LogSource source, const LogOptions& options, std::shared_ptr<LogWatcher> watcher, bool chunked)
+  LogStream(OpenLog log, LogSource source, const LogOptions& options, std::shared_ptr<LogWatcher> watcher,
+            StreamedBody body)
       : log_(std::move(log)),
         source_(std::move(source)),
         follow_(options.follow),
         filter_(options),
         watcher_(std::move(watcher)),
-        chunked_(chunked) {}
+        body_(body) {}
   ~LogStream() override { StopWatching(); }
 
   void Start(Wire& wire, std::int64_t offset);
-  void OnBytes(std::string_view) override { surplus_ = true; }
+  void OnBytes(std::string_view) override { body_.NoteSurplus(); }
   void OnDrained() override { Pump(); }
   void OnGone() override;
 
@@ -96,7 +82,7 @@ class LogStream final : public WireUser, public std::enable_shared_from_this<Log
   const bool follow_;
   CriLogFilter filter_;
   const std::shared_ptr<LogWatcher> watcher_;
-  const bool chunked_;
+  StreamedBody body_;
   Wire* wire_ = nullptr;
   std::unique_ptr<asio::steady_timer> timer_;
   std::int64_t offset_ = 0;
@@ -105,7 +91,6 @@ class LogStream final : public WireUser, public std::enable_shared_from_this<Log
   bool finished_before_read_ = false;
   bool successor_seen_ = false;
   bool writer_closed_ = false;
-  bool surplus_ = false;
   bool ended_ = false;
   std::string buffer_;
 };
@@ -230,7 +215,7 @@ void LogStream::Wait() {
 
 void LogStream::Send(std::string data) {
   if (data.empty() || wire_ == nullptr) return;
-  wire_->Write(chunked_ ? EncodeChunk(data) : std::move(data));
+  body_.Send(*wire_, std::move(data));
 }
 
 void LogStream::AtEnd() {
@@ -244,14 +229,7 @@ void LogStream::End() {
   if (ended_) return;
   Wire* wire = wire_;
   OnGone();
-  // The API server's log by WebSocket (apimachinery: wsstream.Reader) loses bytes that Go reads together with the end
-  // of the body, which it does when the end is in its buffer already: a buffer is filled from one record.
-  if (chunked_) wire->WriteApart("0\r\n\r\n");
-  if (chunked_ && !surplus_) {
-    wire->Finish();
-  } else {
-    wire->Close();
-  }
+  body_.End(*wire);
 }
 
 }  // namespace
@@ -285,12 +263,9 @@ void StreamLog(Exchange& exchange, const LogSource& source, const LogOptions& op
     exchange.Respond(TextResponse(400, std::string(offset.status().message()) + "\n"));
     return;
   }
-  const bool chunked = !exchange.request().http_1_0;
-  HttpResponse head;
-  std::string text = SerializeHead(head, true, !chunked);
-  if (!chunked) text = "HTTP/1.0 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n";
-  const auto stream = std::make_shared<LogStream>(std::move(log).value(), source, options, std::move(watcher), chunked);
-  stream->Start(exchange.Stream(std::move(text), stream), *offset);
+  const StreamedBody body(exchange.request());
+  const auto stream = std::make_shared<LogStream>(std::move(log).value(), source, options, std::move(watcher), body);
+  stream->Start(exchange.Stream(body.Head(HttpResponse().content_type), stream), *offset);
 }
 
 }  // namespace burstlet::kube
