@@ -123,21 +123,26 @@ absl::Status WebSocketDecoder::EndControl(WebSocketSink& sink) {
   return absl::OkStatus();
 }
 
-void AppendWebSocketFrame(WebSocketOpcode opcode, std::string_view prefix, std::string_view data, std::string* out) {
-  const std::uint64_t size = prefix.size() + data.size();
-  out->reserve(out->size() + size + 10);
+void AppendWebSocketHead(WebSocketOpcode opcode, std::uint64_t size, bool masked, std::string* out) {
+  const unsigned mask = masked ? 0x80U : 0U;
   out->push_back(static_cast<char>(0x80U | static_cast<unsigned>(opcode)));
   int bytes = 0;
   if (size < 126) {
-    out->push_back(static_cast<char>(size));
+    out->push_back(static_cast<char>(mask | size));
   } else if (size <= 0xFFFF) {
-    out->push_back(126);
+    out->push_back(static_cast<char>(mask | 126U));
     bytes = 2;
   } else {
-    out->push_back(127);
+    out->push_back(static_cast<char>(mask | 127U));
     bytes = 8;
   }
   for (int i = bytes - 1; i >= 0; --i) out->push_back(static_cast<char>(size >> (8 * i) & 0xFF));
+}
+
+void AppendWebSocketFrame(WebSocketOpcode opcode, std::string_view prefix, std::string_view data, std::string* out) {
+  const std::uint64_t size = prefix.size() + data.size();
+  out->reserve(out->size() + size + 10);
+  AppendWebSocketHead(opcode, size, false, out);
   out->append(prefix).append(data);
 }
 

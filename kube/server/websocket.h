@@ -55,6 +55,8 @@ class WebSocketDecoder {
   bool closed_ = false;
 };
 
+/// Appends what comes before a whole frame's payload of `size` bytes (RFC 6455, 5.2), without the mask itself.
+void AppendWebSocketHead(WebSocketOpcode opcode, std::uint64_t size, bool masked, std::string* out);
 /// Appends one whole frame with payload `prefix` + `data`.
 void AppendWebSocketFrame(WebSocketOpcode opcode, std::string_view prefix, std::string_view data, std::string* out);
 std::string WebSocketCloseFrame(std::uint16_t code);

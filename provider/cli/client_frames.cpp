@@ -1,31 +1,18 @@
 #include "provider/cli/client_frames.h"
 
+#include "kube/server/websocket.h"
+
 namespace burstlet::provider {
 namespace {
 
 constexpr std::uint64_t kLongestFrame = 1 << 20;
-constexpr unsigned char kLast = 0x80;
-constexpr unsigned char kMasked = 0x80;
 constexpr unsigned char kTwoBytes = 126;
 constexpr unsigned char kEightBytes = 127;
-
-void AppendNumber(std::uint64_t number, int bytes, std::string* out) {
-  for (int i = bytes - 1; i >= 0; --i) out->push_back(static_cast<char>((number >> (8 * i)) & 0xff));
-}
 
 }  // namespace
 
 void AppendClientFrame(std::uint8_t opcode, std::string_view payload, std::string* out) {
-  out->push_back(static_cast<char>(kLast | opcode));
-  if (payload.size() < kTwoBytes) {
-    out->push_back(static_cast<char>(kMasked | payload.size()));
-  } else if (payload.size() <= UINT16_MAX) {
-    out->push_back(static_cast<char>(kMasked | kTwoBytes));
-    AppendNumber(payload.size(), 2, out);
-  } else {
-    out->push_back(static_cast<char>(kMasked | kEightBytes));
-    AppendNumber(payload.size(), 8, out);
-  }
+  kube::AppendWebSocketHead(static_cast<kube::WebSocketOpcode>(opcode), payload.size(), true, out);
   out->append(4, '\0');  // the mask
   out->append(payload);
 }
