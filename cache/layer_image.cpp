@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "absl/strings/escaping.h"
-#include "absl/strings/str_cat.h"
 #include "cache/layer_rules.h"
 #include "cache/rooted_tree.h"
 #include "cache/tar_reader.h"
@@ -173,17 +172,8 @@ absl::StatusOr<LayerImageResult> WriteLayerImage(ByteSource& tar, const Digest& 
   options.max_memory = limits.max_metadata_bytes;
   erofs::Writer writer(sink, options);
   LayerImageWriter layer(reader, writer);
-  while (true) {
-    ASSIGN_OR_RETURN(const std::optional<TarEntry> entry, reader.Next());
-    if (!entry.has_value()) break;
-    ++layer.result().entries;
-    const absl::Status added = layer.Add(*entry);
-    if (!added.ok()) return Annotate(added, absl::StrCat("unpack \"", PrintableName(entry->path), "\""));
-  }
-  while (true) {
-    ASSIGN_OR_RETURN(const auto rest, guarded.Next());
-    if (rest.empty()) break;
-  }
+  ASSIGN_OR_RETURN(layer.result().entries,
+                   ForEachEntry(guarded, reader, [&](const TarEntry& entry) { return layer.Add(entry); }));
   LayerImageResult result;
   ASSIGN_OR_RETURN(result.image, writer.Finish());
   result.content = layer.result();

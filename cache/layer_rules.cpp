@@ -57,4 +57,20 @@ absl::StatusOr<std::span<const std::uint8_t>> GuardedSource::Next() {
   return block;
 }
 
+absl::StatusOr<std::uint64_t> ForEachEntry(GuardedSource& archive, TarReader& reader,
+                                           const std::function<absl::Status(const TarEntry&)>& add) {
+  std::uint64_t entries = 0;
+  while (true) {
+    ASSIGN_OR_RETURN(const std::optional<TarEntry> entry, reader.Next());
+    if (!entry.has_value()) break;
+    ++entries;
+    const absl::Status added = add(*entry);
+    if (!added.ok()) return Annotate(added, absl::StrCat("unpack \"", PrintableName(entry->path), "\""));
+  }
+  while (true) {
+    ASSIGN_OR_RETURN(const auto rest, archive.Next());
+    if (rest.empty()) return entries;
+  }
+}
+
 }  // namespace burstlet::cache

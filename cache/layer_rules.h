@@ -5,12 +5,14 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "cache/byte_source.h"
+#include "cache/tar_reader.h"
 
 namespace burstlet::cache {
 
@@ -51,5 +53,10 @@ class GuardedSource : public ByteSource {
   std::uint64_t limit_;
   const std::atomic<bool>* cancelled_;
 };
+
+/// Gives every entry of `archive`, which `reader` reads, to `add`, and reads it to its very end: its digest is over all
+/// of it. How many entries there were; an error of `add` names the entry.
+absl::StatusOr<std::uint64_t> ForEachEntry(GuardedSource& archive, TarReader& reader,
+                                           const std::function<absl::Status(const TarEntry&)>& add);
 
 }  // namespace burstlet::cache

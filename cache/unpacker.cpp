@@ -9,7 +9,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "cache/fd.h"
 #include "cache/layer_rules.h"
 #include "cache/rooted_tree.h"
@@ -248,17 +247,8 @@ absl::StatusOr<UnpackResult> Unpack(ByteSource& tar, int dir, const UnpackLimits
   GuardedSource guarded(tar, limits.max_bytes, cancelled);
   TarReader reader(guarded, limits.max_bytes, limits.max_entries);
   LayerWriter writer(dir, reader);
-  while (true) {
-    ASSIGN_OR_RETURN(const std::optional<TarEntry> entry, reader.Next());
-    if (!entry.has_value()) break;
-    ++writer.result().entries;
-    const absl::Status added = writer.Add(*entry);
-    if (!added.ok()) return Annotate(added, absl::StrCat("unpack \"", PrintableName(entry->path), "\""));
-  }
-  while (true) {
-    ASSIGN_OR_RETURN(const auto rest, guarded.Next());
-    if (rest.empty()) break;
-  }
+  ASSIGN_OR_RETURN(writer.result().entries,
+                   ForEachEntry(guarded, reader, [&](const TarEntry& entry) { return writer.Add(entry); }));
   RETURN_IF_ERROR(writer.Finish());
   return writer.result();
 }
