@@ -133,10 +133,9 @@ def service(name, selector, ports=None, namespace=None, **spec):
 
 
 def netexec(env, name, labels=None, ports=None, probe=None, annotations=None, **spec):
-    """A pod of agnhost netexec: it answers HTTP at 8080 and UDP at 8081, and asks others for us (dial)."""
+    """A pod of agnhost netexec: it answers HTTP at 8080 and UDP at 8081, and asks others for us (dial). Ready: it does."""
     fields = {"ports": ports} if ports else {}
-    if probe:
-        fields["readinessProbe"] = probe
+    fields["readinessProbe"] = probe or {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1}
     main = env.container(image="agnhost:1", args=["netexec", "--http-port=8080", "--udp-port=8081"], **fields)
     return env.pod(name, labels=labels, annotations=annotations, containers=[main], **spec)
 
